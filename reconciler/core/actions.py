@@ -1,0 +1,113 @@
+"""The actions a plan is made of: small values, each saying what, where and why.
+
+`reason` is for people; nothing ever branches on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.core.names import ModelId, RelPath, Sha256
+from reconciler.core.ownership import FieldChange
+from reconciler.core.source import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Bring a file's bytes over the network into the partial folder; `have_bytes` are there."""
+
+    model: ModelId
+    path: RelPath
+    size_bytes: int
+    have_bytes: int
+    sha256: Sha256
+    origin: Origin
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """Take a file's bytes from this machine, `origin` being where they come from otherwise.
+
+    `source` is an absolute path: a twin of ours or the local source itself; empty where the bytes
+    were staged by an earlier run.
+    """
+
+    model: ModelId
+    path: RelPath
+    size_bytes: int
+    sha256: Sha256
+    source: str
+    origin: Origin
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Make a verified file visible under its name, where nothing stands."""
+
+    model: ModelId
+    path: RelPath
+    size_bytes: int
+    sha256: Sha256
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Put verified bytes in the place of older ones of ours, which go to the trash."""
+
+    model: ModelId
+    path: RelPath
+    size_bytes: int
+    sha256: Sha256
+    old_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEntry:
+    """Write a model's entry in llama-swap's config, or some of its fields."""
+
+    model: ModelId
+    new: bool
+    changes: tuple[FieldChange, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveEntry:
+    """Take what is ours of a model's entry out of llama-swap's config."""
+
+    model: ModelId
+    whole: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Restart the container, so that llama-swap serves what the config says."""
+
+    container: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prune:
+    """Take away a file of ours that no model wants, after the health gate."""
+
+    path: RelPath
+    size_bytes: int
+    to_trash: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Stop speaking of a file; nothing on disk is touched."""
+
+    path: RelPath
+    reason: str
+
+
+Action = Download | Adopt | Place | Replace | SetEntry | RemoveEntry | Restart | Prune | Forget

@@ -1,0 +1,76 @@
+"""The manifest as values: what people declare. `manifest_text` parses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.core.names import ModelId, Sha256
+from reconciler.core.source import Source
+from reconciler.core.values import Json
+
+
+class Prune(StrEnum):
+    """What happens to owned files that no model wants any more."""
+
+    TRASH = "trash"
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the manifest allows. `max_prune` is a share of the models (0.25) or a count (3)."""
+
+    prune: Prune = Prune.TRASH
+    max_prune: float | int = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve:
+    """How llama-swap runs a model, after defaults, presets and the model's own words are merged.
+
+    `args` and `cmd` are None where nobody declared them: then an existing entry keeps its own
+    command. `fields` holds every other llama-swap model key that somebody declared.
+    """
+
+    args: Mapping[str, Json] | None = None
+    cmd: str | None = None
+    fields: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One declared model.
+
+    `source_text`, `mmproj`, `draft_text` and `file_texts` are the words of the manifest, by which a
+    pin is recognised; `source`, `draft` and `files` are what they mean. `mmproj` is `none`, `auto`
+    or a path in the repository. `protect` is None where the manifest does not speak of it.
+    """
+
+    id: ModelId
+    source: Source
+    source_text: str
+    revision: str | None = None
+    sha256: Sha256 | None = None
+    mmproj: str = "none"
+    draft: Source | None = None
+    draft_text: str | None = None
+    files: Mapping[str, Source] = field(default_factory=dict)
+    file_texts: Mapping[str, str] = field(default_factory=dict)
+    serve: Serve = field(default_factory=Serve)
+    enabled: bool = True
+    protect: bool | None = None
+    path: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All declared models, by ID, and the policy. `digest` is the sha256 of the files' bytes."""
+
+    models: Mapping[ModelId, ModelSpec]
+    policy: Policy
+    paths: tuple[str, ...]
+    digest: Sha256

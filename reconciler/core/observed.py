@@ -1,0 +1,91 @@
+"""Observed state: a snapshot of the disk, llama-swap's config and its container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.core.names import RelPath, Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileIdentity:
+    """What tells, without reading it, that a file is the one we hashed."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFile:
+    """One file below the models folder. `sha256` is None where size alone settled the question."""
+
+    path: RelPath
+    identity: FileIdentity
+    sha256: Sha256 | None
+    links: int = 1
+
+
+class RuntimeStatus(StrEnum):
+    """How the thing that runs llama-swap stands."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    UNMANAGED = "unmanaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathMapping:
+    """One folder or file as seen from both sides: here on the host, and inside the container."""
+
+    host: str
+    container: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeState:
+    """What runs llama-swap, and how it sees our files.
+
+    `kind` is `docker` or `none`. `endpoint` and `id` say which engine and container, for the plan.
+    `mappings` are the container's mounts; `config_path` is llama-swap's config as a path here (None
+    where it cannot be told); `config_is_mount` says that this one file is a mount of its own, so
+    that a rename would not be seen inside. `url` is where llama-swap answers (None: unknown).
+    """
+
+    kind: str
+    status: RuntimeStatus
+    name: str = ""
+    id: str = ""
+    endpoint: str = ""
+    mappings: tuple[PathMapping, ...] = ()
+    config_path: str | None = None
+    config_is_mount: bool = False
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The host as it was a moment ago.
+
+    `files` holds every file at a path that the desired state or the ledger names; `obstacles` says,
+    for a path that a model wants and where its bytes are not, why none can be placed there.
+    `staged_bytes`
+    says how much of a wanted digest is already in our partial folder. `twins` gives, for a wanted
+    digest, the path of a file below the models folder that has it. `config` is the bytes of
+    llama-swap's config, None where there is no such file.
+    """
+
+    models_dir: str
+    device: int
+    files: Mapping[RelPath, ObservedFile] = field(default_factory=dict)
+    obstacles: Mapping[RelPath, str] = field(default_factory=dict)
+    staged_bytes: Mapping[Sha256, int] = field(default_factory=dict)
+    twins: Mapping[Sha256, RelPath] = field(default_factory=dict)
+    config_path: str | None = None
+    config: bytes | None = None
+    runtime: RuntimeState
+    free_bytes: int = 0

@@ -1,0 +1,147 @@
+"""The rollout as a value: everything between the first change that shows and the health gate.
+
+It is written down, whole, before its first step, and every step can be done twice without harm.
+So whatever instant a run is killed at, the next one reads it and carries it on or takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from reconciler.core.ledger import Ledger
+from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
+from reconciler.core.names import RelPath, Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One file made visible: `staged` (in the partial folder, known by `inode`) goes to `path`.
+
+    `trash` is where older bytes at `path` go, and come back from; None where nothing stands there.
+    Both names are relative to our state folder.
+    """
+
+    path: RelPath
+    sha256: Sha256
+    staged: str
+    inode: int
+    trash: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disposal:
+    """One file taken away after the gate: to `trash` (in our state folder), or for good."""
+
+    path: RelPath
+    sha256: Sha256
+    trash: str | None
+
+
+class RolloutState(StrEnum):
+    """How far a rollout has come: on its way, let through by the gate, or on its way back."""
+
+    STARTED = "started"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One rollout. The configs are whole texts; None where none is managed or none was there.
+
+    `listed_before` are the IDs that llama-swap listed before (None: it was not asked).
+    `changes_lock` says that this run wrote the lock, whose text was `lock_before` and then
+    `lock_after`. `config_written` says that `config_after` has stood in the file, so that what
+    differs from it was edited since. `reason` is why it failed; `unhealthy`, that llama-swap did
+    not come up with it.
+    """
+
+    run: str
+    desired_digest: str
+    moves: tuple[Move, ...]
+    disposals: tuple[Disposal, ...]
+    config_before: str | None
+    config_after: str | None
+    restart: bool
+    listed_before: tuple[str, ...] | None
+    changes_lock: bool
+    lock_before: str | None
+    lock_after: str | None
+    ledger_before: Ledger
+    ledger_after: Ledger
+    config_written: bool = False
+    reason: str = ""
+    unhealthy: bool = False
+    state: RolloutState = RolloutState.STARTED
+
+    @property
+    def changes_config(self) -> bool:
+        """Whether it writes llama-swap's config."""
+        return self.config_after is not None and self.config_after != (self.config_before or "")
+
+    def ledger_taken_back(self, *, config_left: bool) -> Ledger:
+        """Give the ledger once all is taken back.
+
+        `config_left` says that somebody edited the config in the meantime, so that it stays: the
+        entries written into it are still in there, and still ours.
+        """
+        if not (config_left and self.config_written):
+            return self.ledger_before
+        before, after = self.ledger_before, self.ledger_after
+        entries = {key: model.entry for key, model in after.models.items()}
+        models = {
+            key: replace(model, entry=entries.get(key)) for key, model in before.models.items()
+        } | {
+            key: replace(model, files=())
+            for key, model in after.models.items()
+            if key not in before.models
+        }
+        return replace(
+            before, models=models, scaffold=after.scaffold, config_path=after.config_path
+        )
+
+
+def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
+    """Give the rollout as plain JSON values."""
+    return {
+        **asdict(rollout),
+        "ledger_before": ledger_to_json(rollout.ledger_before),
+        "ledger_after": ledger_to_json(rollout.ledger_after),
+    }
+
+
+def rollout_from_json(document: Mapping[str, Any]) -> Rollout:
+    """Read what `rollout_to_json` wrote. Raises KeyError, TypeError or ValueError otherwise."""
+    listed = document["listed_before"]
+    return Rollout(
+        **{
+            **document,
+            "moves": tuple(
+                Move(**{**item, "path": RelPath(item["path"]), "sha256": Sha256(item["sha256"])})
+                for item in document["moves"]
+            ),
+            "disposals": tuple(
+                Disposal(
+                    **{**item, "path": RelPath(item["path"]), "sha256": Sha256(item["sha256"])}
+                )
+                for item in document["disposals"]
+            ),
+            "listed_before": tuple(listed) if listed is not None else None,
+            "state": RolloutState(document["state"]),
+            "ledger_before": ledger_from_json(document["ledger_before"]),
+            "ledger_after": ledger_from_json(document["ledger_after"]),
+        }
+    )
+
+
+def as_text(data: bytes | None) -> str | None:
+    """Give a whole file as a rollout keeps it; None where there is no such file."""
+    return data.decode() if data is not None else None
+
+
+def as_bytes(text: str | None) -> bytes | None:
+    """Give back what `as_text` was given."""
+    return text.encode() if text is not None else None
