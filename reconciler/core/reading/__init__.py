@@ -1,0 +1,1 @@
+"""From text to values: manifest and lock, every fault with its place."""

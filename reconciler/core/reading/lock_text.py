@@ -1,0 +1,178 @@
+"""The lock as JSON: sorted and stable, made to be committed and to be read in a review."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from reconciler.core.destination import destination
+from reconciler.core.lock import Lock, Pin, PinnedFile
+from reconciler.core.names import ModelId
+from reconciler.core.reading.shape_faults import Place, shape_faults
+from reconciler.core.reading.source_text import url_path
+from reconciler.core.reading.yaml_text import YamlText, read_yaml
+from reconciler.core.source import HubOrigin, LocalOrigin, UrlOrigin
+from reconciler.core.values import Json
+from reconciler.errors import Fault, LockInvalid
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+LOCK_VERSION: Final = 1
+_CONFLICT: Final = re.compile(rb"^(<<<<<<< |=======\r?$|>>>>>>> )", re.MULTILINE)
+_MEND: Final = "Take the lock back from git, or remove it and run `reconcile lock`."
+
+
+def parse_lock(data: bytes, path: str) -> Lock:
+    """Read a lock; `path` is how errors name it.
+
+    Raises:
+        LockInvalid: it is no lock, of a version we do not know, or was left in a merge conflict.
+    """
+    conflict = _CONFLICT.search(data)
+    if conflict:
+        line = data.count(b"\n", 0, conflict.start()) + 1
+        raise LockInvalid(
+            [Fault(path=path, line=line, column=1, message="a merge conflict was left here")],
+            hint="Take either side whole, then run `reconcile lock`: it resolves what is missing.",
+        )
+    from pydantic import ValidationError
+
+    from reconciler.core.reading.lock_schema import LockShape
+
+    value = _load(data, path)
+    version = value.get("version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > LOCK_VERSION:
+        line, column = read_yaml(data, path).place(("version",))
+        message = f"the lock has version {version}, and this program knows {LOCK_VERSION} only"
+        raise LockInvalid(
+            [Fault(path=path, line=line, column=column, message=message)],
+            hint="Update reconciler, or take the lock back from git.",
+        )
+    try:
+        shape = LockShape.model_validate(value)
+    except ValidationError as error:
+        # Only now is it worth finding out where in the text everything stands.
+        text = read_yaml(data, path)
+        raise LockInvalid(_faults(error, text), hint=_MEND) from error
+    pins = {ModelId(name): pin.value() for name, pin in shape.models.items()}
+    return Lock(pins=pins)
+
+
+def render_lock(lock: Lock) -> bytes:
+    """Give the lock as JSON: the same bytes for the same lock, in whatever order it was made."""
+    models = {model: _pin_json(pin) for model, pin in lock.pins.items()}
+    text = json.dumps(
+        {"version": LOCK_VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False
+    )
+    return f"{text}\n".encode()
+
+
+def _pin_json(pin: Pin) -> dict[str, Json]:
+    asked: dict[str, Json] = {
+        "source": pin.asked.source,
+        "revision": pin.asked.revision,
+        "mmproj": pin.asked.mmproj,
+        "draft": pin.asked.draft,
+        "files": dict(pin.asked.files),
+    }
+    parts: list[Json] = [
+        {"role": role, **dict(place), "files": [_file_json(file) for file in files]}
+        for (role, place), files in _grouped(pin.files)
+    ]
+    return {"asked": asked, "parts": parts}
+
+
+def _grouped(
+    files: Iterable[PinnedFile],
+) -> Iterable[tuple[tuple[str, tuple[tuple[str, str], ...]], list[PinnedFile]]]:
+    """Join neighbours of one role from one place, in their order."""
+    for key, group in groupby(files, key=lambda file: (file.role, _place_of(file))):
+        members = list(group)
+        # A URL names one file by itself.
+        for part in [[file] for file in members] if "url" in dict(key[1]) else [members]:
+            yield key, part
+
+
+def _place_of(file: PinnedFile) -> tuple[tuple[str, str], ...]:
+    match file.origin:
+        case HubOrigin(repo=repo, commit=commit):
+            return ("repo", repo), ("commit", commit)
+        case UrlOrigin(url=url):
+            return (("url", url),)
+        case LocalOrigin(path=path):
+            return (("local", posixpath.dirname(path)),)
+        case _:
+            assert_never(file.origin)
+
+
+def _file_json(file: PinnedFile) -> dict[str, Json]:
+    match file.origin:
+        case HubOrigin(path=path):
+            name: str = path
+        case UrlOrigin(url=url):
+            name = url_path(url).name
+        case LocalOrigin(path=path):
+            name = posixpath.basename(path)
+        case _:
+            assert_never(file.origin)
+    words: dict[str, Json] = {"path": name, "size": file.size_bytes, "sha256": file.sha256}
+    # Where a local file goes depends on where the models folder was.
+    if isinstance(file.origin, LocalOrigin) or file.path != destination(file.origin, None):
+        words["dest"] = file.path
+    return words
+
+
+def _load(data: bytes, path: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_once_each)
+    except _DuplicateKey as error:
+        faults = read_yaml(data, path).faults or [
+            Fault(path=path, line=0, column=0, message=f"the key {error.key!r} stands twice")
+        ]
+        raise LockInvalid(faults, hint=_MEND) from error
+    except json.JSONDecodeError as error:
+        fault = Fault(
+            path=path, line=error.lineno, column=error.colno, message=f"not JSON: {error.msg}"
+        )
+        raise LockInvalid([fault], hint=_MEND) from error
+    except (ValueError, RecursionError) as error:
+        fault = Fault(path=path, line=0, column=0, message=f"not a lock: {error}")
+        raise LockInvalid([fault], hint=_MEND) from error
+    if not isinstance(value, dict):
+        fault = Fault(path=path, line=1, column=1, message="not a lock: it is no JSON object")
+        raise LockInvalid([fault], hint=_MEND)
+    return value
+
+
+class _DuplicateKey(Exception):
+    """A JSON object has one key twice, and readers would differ on which counts."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _DuplicateKey(key)
+        result[key] = value
+    return result
+
+
+def _faults(error: ValidationError, text: YamlText) -> Iterable[Fault]:
+    for fault in shape_faults(error, _no_suggestions):
+        line, column = text.place(fault.keys, at_key=fault.at_key)
+        where = ".".join(str(key) for key in fault.keys)
+        message = f"{where}: {fault.message}" if where else fault.message
+        yield Fault(path=text.path, line=line, column=column, message=message)
+
+
+def _no_suggestions(_: Place) -> tuple[str, ...]:
+    return ()
