@@ -1,0 +1,1 @@
+"""What llama-swap's config means: its rules, its commands, who refers to whom."""
