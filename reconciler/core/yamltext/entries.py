@@ -1,0 +1,258 @@
+"""Whole entries put under `models:`, and taken out again.
+
+A new entry stands behind the last one and behind the comments indented as deep as entries are,
+before those of the next section. Where the last two entries have an empty line between them, so
+has the new one; it goes with the entry. An empty line above an entry is taken for that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reconciler.core.edits import AddEntry, RemoveEntry
+from reconciler.core.ledger import Scaffold
+from reconciler.core.yamltext.flow import add_flow_pairs, remove_flow_pair
+from reconciler.core.yamltext.models import models_pair, own_entry, root_mapping
+from reconciler.core.yamltext.nodes import (
+    MODELS,
+    Document,
+    MappingNode,
+    Node,
+    ScalarNode,
+    fields_of,
+    value_of,
+)
+from reconciler.core.yamltext.places import (
+    Draft,
+    Pair,
+    ends_in_open_block,
+    has_empty_line_between,
+    keeps_blank_lines,
+    literals_at,
+    own_lines,
+    parting_line,
+    place_after,
+    refuse,
+    refuse_if_referenced,
+    skip_comments,
+)
+from reconciler.core.yamltext.spans import (
+    column_of,
+    is_blank,
+    line_start,
+    next_line,
+)
+from reconciler.core.yamltext.write import Style, render_flow, render_key, render_pair
+
+
+def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> Scaffold:
+    """Put entries under `models:`, which is made where it is missing; returns what is ours now.
+
+    Raises:
+        UnsafeEdit: there is such an entry already, or `models` cannot take one.
+    """
+    document = draft.document
+    root = root_mapping(document)
+    pair = models_pair(document)
+    if pair is None:
+        if root is not None and root.in_flow:
+            add_flow_pairs(draft, root, [f"{MODELS}: {_flow_entries(edits)}"])
+        else:
+            _add_models_key(draft, root, edits)
+        return replace(scaffold, models_key=True, models_value=None)
+    value = pair.value
+    if isinstance(value, MappingNode) and value.pairs:
+        _refuse_known(document, value, edits)
+        if value.in_flow:
+            pairs = [_flow_entry(edit) for edit in edits]
+            add_flow_pairs(draft, value, pairs)
+        else:
+            _add_lines(draft, value, edits)
+        return scaffold
+    if not is_empty_value(value):
+        refuse(document, value.start, f"`{MODELS}` is no plain mapping, so nothing can be added")
+    head = document.text[pair.colon : value.end]
+    scaffold = replace(scaffold, models_key=False, models_value=head)
+    if root is not None and root.in_flow:
+        draft.changes.replace(pair.colon, value.end, " " + _flow_entries(edits))
+    elif "\n" not in head:
+        _fill_models(draft, pair, edits)
+    elif isinstance(value, MappingNode):
+        add_flow_pairs(draft, value, [_flow_entry(edit) for edit in edits])
+        scaffold = replace(scaffold, models_value=None)
+    else:
+        refuse(document, value.start, f"the null of `{MODELS}` stands on a line of its own")
+    return scaffold
+
+
+def is_empty_value(node: Node) -> bool:
+    """Whether a node is null or `{}`, with neither tag nor anchor."""
+    if isinstance(node, MappingNode):
+        return not node.pairs and node.anchor is None
+    return (
+        isinstance(node, ScalarNode)
+        and node.anchor is None
+        and node.tag is None
+        and value_of(node) is None
+    )
+
+
+def _refuse_known(document: Document, models: MappingNode, edits: Sequence[AddEntry]) -> None:
+    known = fields_of(models)
+    for edit in edits:
+        if edit.model in known:
+            key, _ = known[edit.model]
+            refuse(document, key.start, f"there is an entry for model {edit.model!r} already")
+
+
+def _add_models_key(draft: Draft, root: MappingNode | None, edits: Sequence[AddEntry]) -> None:
+    document = draft.document
+    text, style = document.text, draft.style
+    indent = 0
+    if root is None:
+        index = document.end
+        while index and is_blank(text, line_start(text, index - 1)):
+            index = line_start(text, index - 1)
+        index = skip_comments(document, index, indent)
+    else:
+        indent = column_of(text, root.pairs[0][0].start)
+        index = place_after(document, root)
+        if not ends_in_open_block(document, root):
+            index = skip_comments(document, index, 0)
+    lines = [" " * indent + MODELS + ":"]
+    lines += _block_entries(draft, edits, indent + style.step, style, index)
+    if parting_line(document, index) is not None:
+        lines.append("")
+    elif _may_be_parted(document, index):
+        lines.insert(0, "")
+    draft.changes.add_lines(index, style.newline.join(lines))
+
+
+def _fill_models(draft: Draft, pair: Pair, edits: Sequence[AddEntry]) -> None:
+    document = draft.document
+    style = draft.style
+    indent = column_of(document.text, pair.key.start) + style.step
+    index = skip_comments(document, next_line(document.text, pair.value.end), indent)
+    draft.changes.replace(pair.colon, pair.value.end, "")
+    lines = _block_entries(draft, edits, indent, style, index)
+    draft.changes.add_lines(index, style.newline.join(lines))
+
+
+def _add_lines(draft: Draft, models: MappingNode, edits: Sequence[AddEntry]) -> None:
+    document = draft.document
+    text = document.text
+    indent = column_of(text, models.pairs[0][0].start)
+    style = _entry_style(draft, models, indent)
+    index = place_after(document, models)
+    before = after = False
+    if index > models.pairs[-1][0].start:
+        index = skip_comments(document, index, indent)
+        before = (
+            len(models.pairs) > 1
+            and has_empty_line_between(document, models.pairs[-2][1], models.pairs[-1][0])
+            and _may_be_parted(document, index)
+        )
+    else:
+        after = parting_line(document, index) is not None
+    lines: list[str] = []
+    for entry in _block_entries(draft, edits, indent, style, index):
+        lines += [*[""] * before, entry, *[""] * after]
+    draft.changes.add_lines(index, style.newline.join(lines))
+
+
+def _may_be_parted(document: Document, index: int) -> bool:
+    """Whether an empty line in front of `index` would be nobody's: not the second, and no value's.
+
+    A block scalar that keeps its blank lines may come to stand above it when another entry goes.
+    """
+    if index == 0 or is_blank(document.text, line_start(document.text, index - 1)):
+        return False
+    return not keeps_blank_lines(document, 0, document.end)
+
+
+def _entry_style(draft: Draft, models: MappingNode, indent: int) -> Style:
+    """Tell how the newest entry is indented; entries of one file may differ."""
+    style = draft.style
+    for _, value in reversed(models.pairs):
+        if isinstance(value, MappingNode) and not value.in_flow:
+            column = column_of(draft.document.text, value.pairs[0][0].start)
+            return replace(style, step=column - indent)
+    return style
+
+
+def _block_entries(
+    draft: Draft, edits: Sequence[AddEntry], indent: int, style: Style, index: int
+) -> list[str]:
+    """Give each entry as lines that are to stand, in this order, in front of `index`."""
+    # A block stands two steps in: below the entry, and below its field.
+    literals = literals_at(draft, index, indent + 2 * style.step)
+    return [
+        render_pair(edit.model, edit.fields, indent, style, draft.literals) for edit in edits[:-1]
+    ] + [render_pair(edits[-1].model, edits[-1].fields, indent, style, literals)]
+
+
+def _flow_entry(edit: AddEntry) -> str:
+    return f"{render_key(edit.model)}: {render_flow(edit.fields)}"
+
+
+def _flow_entries(edits: Sequence[AddEntry]) -> str:
+    return "{" + ", ".join(_flow_entry(edit) for edit in edits) + "}"
+
+
+def remove_entries(draft: Draft, edits: Sequence[RemoveEntry], scaffold: Scaffold) -> Scaffold:
+    """Take entries out, and with the last one what we made around them; returns what is left of it.
+
+    From a `models` in braces one entry can be taken at a time.
+
+    Raises:
+        UnsafeEdit: there is no such entry, or something outside refers into it.
+    """
+    document = draft.document
+    models = models_pair(document)
+    pairs = [own_entry(document, edit.model)[1] for edit in edits]
+    for pair in pairs:
+        refuse_if_referenced(document, pair.key, "the entry")
+        refuse_if_referenced(document, pair.value, "the entry")
+    if models is None or not isinstance(models.value, MappingNode):
+        return scaffold
+    if models.value.in_flow:
+        return _remove_from_flow(draft, models, models.value, pairs[0], scaffold)
+    for pair in pairs:
+        start, end = own_lines(document, pair)
+        above = parting_line(document, start)
+        draft.changes.remove_lines(start if above is None else above, end)
+    if len(pairs) == len(models.value.pairs):
+        return _restore_scaffold(draft, models, scaffold)
+    return scaffold
+
+
+def _restore_scaffold(draft: Draft, models: Pair, scaffold: Scaffold) -> Scaffold:
+    document = draft.document
+    text = document.text
+    if scaffold.models_key:
+        start = line_start(text, models.key.start)
+        end = next_line(text, start)
+        # A comment that somebody put behind the key keeps it where it is.
+        if text[start:end].strip() == MODELS + ":":
+            above = parting_line(document, start)
+            draft.changes.remove_lines(start if above is None else above, end)
+    elif scaffold.models_value:
+        draft.changes.replace(models.colon, models.colon, scaffold.models_value)
+    return replace(scaffold, models_key=False, models_value=None)
+
+
+def _remove_from_flow(
+    draft: Draft, models: Pair, mapping: MappingNode, pair: Pair, scaffold: Scaffold
+) -> Scaffold:
+    root = root_mapping(draft.document)
+    if len(mapping.pairs) > 1 or root is None or not root.in_flow:
+        remove_flow_pair(draft, mapping, pair)
+        return scaffold
+    if scaffold.models_key:
+        remove_flow_pair(draft, root, models)
+    elif scaffold.models_value is not None:
+        draft.changes.replace(models.colon, mapping.end, scaffold.models_value)
+    else:
+        remove_flow_pair(draft, mapping, pair)
+    return replace(scaffold, models_key=False, models_value=None)

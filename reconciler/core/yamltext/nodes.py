@@ -1,0 +1,155 @@
+"""The nodes of a YAML text: what is written where, and what it means.
+
+All places are indexes into the text, in characters. A node's span ends where its own last character
+does: never in a comment, a blank line or the line break behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from reconciler.core.values import Json
+from reconciler.core.yamltext.scalars import resolve_plain
+
+MODELS: Final = "models"
+BOM: Final = "\ufeff"
+# The first sign of a block scalar with its indicators, behind any anchor and tag.
+BLOCK_HEADER: Final = re.compile(r"(?:[&!]\S*\s+)*[|>][-+0-9]*")
+BLOCK_STYLES: Final = ("|", ">")
+_MERGE: Final = "<<"
+_YAML_TAG: Final = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarNode:
+    """A scalar. `style` is its first sign (`'`, `"`, `|`, `>`), empty for a plain one."""
+
+    start: int
+    end: int
+    line: int
+    text: str
+    style: str
+    tag: str | None
+    anchor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceNode:
+    """A list. `weight` counts the values in it, those of aliases included."""
+
+    start: int
+    end: int
+    line: int
+    items: tuple[Node, ...]
+    in_flow: bool
+    anchor: str | None
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingNode:
+    """A mapping: its own pairs as they are written, merge keys among them.
+
+    `numbers` finds a pair by its key's text, where the key is a scalar.
+    """
+
+    start: int
+    end: int
+    line: int
+    pairs: tuple[tuple[Node, Node], ...]
+    numbers: Mapping[str, int]
+    in_flow: bool
+    anchor: str | None
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasNode:
+    """An alias (`*name`) and the node it stands for."""
+
+    start: int
+    end: int
+    line: int
+    anchor: str
+    target: Node
+
+
+Node = ScalarNode | SequenceNode | MappingNode | AliasNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The first document of a text; llama-swap ignores any other.
+
+    `root` is None where there is nothing but comments. `end` is where the document ends: at `---`
+    or `...`, or at the end of the text. `aliases` stand in the order of the text.
+    """
+
+    text: str
+    path: str
+    root: Node | None
+    end: int
+    aliases: tuple[AliasNode, ...]
+
+
+def place(text: str, index: int) -> tuple[int, int]:
+    """Give the line and column of `index`, both from 1."""
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def value_of(node: Node) -> Json:
+    """Give the value of a node, aliases followed and merge keys unfolded."""
+    match node:
+        case AliasNode():
+            return value_of(node.target)
+        case ScalarNode():
+            return _scalar_value(node)
+        case SequenceNode():
+            return [value_of(item) for item in node.items]
+        case MappingNode():
+            return {key: value_of(value) for key, (_, value) in fields_of(node).items()}
+        case _:
+            assert_never(node)
+
+
+def fields_of(node: MappingNode) -> dict[str, tuple[Node, Node]]:
+    """Give the pairs of a mapping by key: its own first, then what merge keys bring in."""
+    fields: dict[str, tuple[Node, Node]] = {}
+    merged: list[Node] = []
+    for pair in node.pairs:
+        if is_merge(pair[0]):
+            merged.append(pair[1])
+        else:
+            fields[key_text(pair[0])] = pair
+    while merged:
+        source = merged.pop(0)
+        source = source.target if isinstance(source, AliasNode) else source
+        if isinstance(source, SequenceNode):
+            merged[:0] = source.items
+        elif isinstance(source, MappingNode):
+            for key, pair in fields_of(source).items():
+                fields.setdefault(key, pair)
+    return fields
+
+
+def is_merge(key: Node) -> bool:
+    """Whether a key is the merge key `<<`."""
+    return isinstance(key, ScalarNode) and key.text == _MERGE and not key.style
+
+
+def key_text(key: Node) -> str:
+    """Give a key as text; one that is no scalar, as its value is shown."""
+    key = key.target if isinstance(key, AliasNode) else key
+    return key.text if isinstance(key, ScalarNode) else str(value_of(key))
+
+
+def _scalar_value(node: ScalarNode) -> Json:
+    if node.tag is None:
+        return node.text if node.style else resolve_plain(node.text)
+    kind = node.tag.removeprefix(_YAML_TAG) if node.tag.startswith(_YAML_TAG) else ""
+    if kind in ("int", "float", "bool", "null"):
+        return resolve_plain(node.text)
+    return node.text
