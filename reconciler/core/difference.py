@@ -1,0 +1,261 @@
+"""What differs between the desired and the observed state, file by file and entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.core.desired import Desired, DesiredModel, Stall
+from reconciler.core.edits import ConfigView
+from reconciler.core.ledger import Ledger, LedgerFile, Provenance
+from reconciler.core.llamaswap.macros import macro_texts
+from reconciler.core.llamaswap.serve_paths import ServePaths
+from reconciler.core.lock import PinnedFile
+from reconciler.core.mapping import to_container
+from reconciler.core.names import ModelId, RelPath
+from reconciler.core.observed import Observed, ObservedFile, RuntimeStatus
+from reconciler.core.ownership import (
+    EntryDifference,
+    ServeContext,
+    enforce_entry,
+    withdraw_entry,
+)
+from reconciler.errors import Refused
+
+
+class FileState(StrEnum):
+    """How a wanted file stands."""
+
+    IN_PLACE = "in place"
+    MISSING = "missing"
+    OUTDATED = "outdated"
+    DAMAGED = "damaged"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDifference:
+    """One file that enabled models want, and how it stands. The first of `models` fetches it."""
+
+    file: PinnedFile
+    state: FileState
+    models: tuple[ModelId, ...]
+    observed: ObservedFile | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneFile:
+    """One file of the ledger that no model wants any more. `intact`: it is still what we placed."""
+
+    file: LedgerFile
+    present: bool
+    intact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """Everything that differs, and everything that must be said about it.
+
+    `foreign` holds the models that cannot be applied because something of others stands at a path
+    they want, or in the way to it;
+    `refused` those whose entry cannot be written as declared. Both keep what the ledger has.
+    """
+
+    files: tuple[FileDifference, ...] = ()
+    gone: tuple[GoneFile, ...] = ()
+    entries: tuple[EntryDifference, ...] = ()
+    removed: tuple[ModelId, ...] = ()
+    foreign: Mapping[ModelId, Stall] = field(default_factory=dict)
+    refused: Mapping[ModelId, Refused] = field(default_factory=dict)
+
+
+def compare(
+    desired: Desired,
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    config: ConfigView | None,
+    server: str,
+) -> Differences:
+    """Compare all three states.
+
+    `config` is None where no config is managed: then no entry is. `server` is llama-server's path
+    in commands.
+    """
+    files = _compare_files(desired, observed, ledger)
+    foreign = _foreign_models(files, observed)
+    applicable = {key: model for key, model in desired.models.items() if key not in foreign}
+    kept = desired.stalled.keys() | foreign.keys()
+    removed = tuple(key for key in ledger.models if key not in desired.models and key not in kept)
+    entries: list[EntryDifference] = []
+    refused: dict[ModelId, Refused] = {}
+    if config is not None:
+        for model_id, model in applicable.items():
+            try:
+                entries.append(
+                    _compare_entry(model, observed, ledger, config=config, server=server)
+                )
+            except Refused as refusal:
+                refused[model_id] = refusal
+        for model_id in removed:
+            entries.append(
+                withdraw_entry(
+                    model_id,
+                    view=config.models.get(model_id),
+                    owned=ledger.models[model_id].entry,
+                )
+            )
+    return Differences(
+        files=tuple(item for item in files if not set(item.models) <= foreign.keys()),
+        gone=tuple(_gone_files(desired, observed, ledger, kept)),
+        entries=tuple(entries),
+        removed=removed,
+        foreign=foreign,
+        refused=refused,
+    )
+
+
+def serve_paths(model: DesiredModel, observed: Observed) -> ServePaths:
+    """Give the model's paths as llama-swap sees them.
+
+    Raises:
+        Refused: llama-swap's container does not see the models folder.
+    """
+
+    def seen(path: RelPath) -> str:
+        host = f"{observed.models_dir}/{path}"
+        runtime = observed.runtime
+        if runtime.status is RuntimeStatus.UNMANAGED and not runtime.mappings:
+            # llama-swap runs on this host as we do, and sees what we see.
+            return host
+        inside = to_container(host, runtime.mappings)
+        if inside is None:
+            raise Refused(
+                f"llama-swap{_in(runtime.name)} does not see {observed.models_dir}",
+                hint="mount the models folder into it, or say how with --path-map HOST=CONTAINER",
+            )
+        return inside
+
+    first = {role: model.first_path(role) for role in ("model", "mmproj", "draft")}
+    assert first["model"] is not None, "every artifact set has a model file"
+    named = {
+        file.role.removeprefix("file."): seen(file.path)
+        for file in reversed(model.files)
+        if file.role.startswith("file.")
+    }
+    return ServePaths(
+        model=seen(first["model"]),
+        mmproj=seen(first["mmproj"]) if first["mmproj"] else None,
+        draft=seen(first["draft"]) if first["draft"] else None,
+        files=named,
+    )
+
+
+def _in(container: str) -> str:
+    return f" in container {container}" if container else ""
+
+
+def _compare_files(
+    desired: Desired, observed: Observed, ledger: Ledger
+) -> tuple[FileDifference, ...]:
+    wanted: dict[RelPath, tuple[PinnedFile, list[ModelId]]] = {}
+    for model_id, model in desired.models.items():
+        for file in model.files if model.spec.enabled else ():
+            wanted.setdefault(file.path, (file, []))[1].append(model_id)
+    return tuple(
+        FileDifference(
+            file=file,
+            state=_file_state(file, observed, ledger.files.get(path)),
+            models=tuple(models),
+            observed=observed.files.get(path),
+        )
+        for path, (file, models) in wanted.items()
+    )
+
+
+def _file_state(file: PinnedFile, observed: Observed, owned: LedgerFile | None) -> FileState:
+    seen = observed.files.get(file.path)
+    if seen is not None and seen.sha256 == file.sha256:
+        return FileState.IN_PLACE
+    if file.path in observed.obstacles:
+        return FileState.FOREIGN
+    if seen is None:
+        return FileState.MISSING
+    if owned is None or owned.provenance is Provenance.FOUND:
+        return FileState.FOREIGN
+    return FileState.OUTDATED if seen.sha256 == owned.sha256 else FileState.DAMAGED
+
+
+def _foreign_models(files: Iterable[FileDifference], observed: Observed) -> dict[ModelId, Stall]:
+    return {
+        model: _foreign(item.file.path, observed.obstacles.get(item.file.path))
+        for item in files
+        if item.state is FileState.FOREIGN
+        for model in item.models
+    }
+
+
+def _foreign(path: RelPath, obstacle: str | None) -> Stall:
+    if obstacle:
+        return Stall(
+            reason=f"{path} cannot be placed: {obstacle}",
+            hint="mend that, or give the model another source",
+        )
+    return Stall(
+        reason=f"{path} holds other bytes, and they are not ours",
+        hint="move that file away, or give the model another source",
+    )
+
+
+def claimed_paths(desired: Desired, ledger: Ledger, kept: Collection[ModelId]) -> set[RelPath]:
+    """Give every path that a model holds on to.
+
+    A disabled model claims its files as well; one of `kept` cannot be applied now, and claims what
+    it has instead of what it wants.
+    """
+    claimed = {
+        file.path
+        for key, model in desired.models.items()
+        if key not in kept
+        for file in model.files
+    }
+    for key in kept:
+        if key in ledger.models:
+            claimed.update(ledger.models[key].files)
+    return claimed
+
+
+def _gone_files(
+    desired: Desired, observed: Observed, ledger: Ledger, kept: Collection[ModelId]
+) -> Sequence[GoneFile]:
+    claimed = claimed_paths(desired, ledger, kept)
+    gone = []
+    for path, file in ledger.files.items():
+        if path not in claimed:
+            seen = observed.files.get(path)
+            intact = seen is not None and seen.sha256 == file.sha256
+            gone.append(GoneFile(file=file, present=seen is not None, intact=intact))
+    return gone
+
+
+def _compare_entry(
+    model: DesiredModel,
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    config: ConfigView,
+    server: str,
+) -> EntryDifference:
+    model_id = model.spec.id
+    known = ledger.models.get(model_id)
+    owned = known.entry if known else None
+    view = config.models.get(model_id)
+    if not model.spec.enabled:
+        return withdraw_entry(model_id, view=view, owned=owned)
+    context = ServeContext(
+        paths=serve_paths(model, observed),
+        server=server,
+        macros=macro_texts(config.data, model_id),
+    )
+    return enforce_entry(model_id, model.spec.serve, context, view=view, owned=owned)

@@ -1,0 +1,274 @@
+"""The plan: what would be done, in order, and what forbids it. Pure: same facts, same plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from reconciler.core.actions import (
+    Action,
+    Adopt,
+    Download,
+    Place,
+    Prune,
+    RemoveEntry,
+    Replace,
+    Restart,
+    SetEntry,
+)
+from reconciler.core.config_change import change_config
+from reconciler.core.desired import Desired, Stall
+from reconciler.core.difference import Differences, FileState, compare
+from reconciler.core.file_actions import fetch_actions, place_actions, prune_actions
+from reconciler.core.guards import (
+    Refusal,
+    guard_other_device,
+    guard_removals,
+    guard_unmanaged_entries,
+)
+from reconciler.core.ledger import Ledger
+from reconciler.core.ledger_after import ledger_after
+from reconciler.core.names import ModelId
+from reconciler.core.observed import Observed, RuntimeStatus
+from reconciler.core.ownership import owned_in
+from reconciler.core.yamltext.config import read_config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Something that is not as we left it: somebody, or something, else changed it."""
+
+    model: ModelId
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The plan in numbers. Sizes are bytes; `disk_left_bytes` is what stays free afterwards."""
+
+    added: tuple[ModelId, ...] = ()
+    updated: tuple[ModelId, ...] = ()
+    removed: tuple[ModelId, ...] = ()
+    fetch_bytes: int = 0
+    reuse_bytes: int = 0
+    trash_bytes: int = 0
+    freed_bytes: int = 0
+    disk_left_bytes: int = 0
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything one pass would do.
+
+    `config_before` and `config_after` are the whole config (None: no such file, or none is
+    managed); `ledger_after` is what the ledger says once all actions have succeeded.
+    """
+
+    fingerprint: str
+    actions: tuple[Action, ...]
+    unchanged: tuple[ModelId, ...]
+    drift: tuple[Drift, ...]
+    warnings: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    stalled: Mapping[ModelId, Stall]
+    summary: Summary
+    config_path: str | None
+    config_before: bytes | None
+    config_after: bytes | None
+    ledger_after: Ledger
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.actions
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether it removes or replaces anything, so that a person should be asked first."""
+        return bool(self.summary.removed) or any(
+            isinstance(item, Replace | RemoveEntry | Prune) for item in self.actions
+        )
+
+
+def build_plan(
+    desired: Desired,
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    server: str,
+    allow_prune: bool = False,
+) -> Plan:
+    """Decide everything one pass would do. `server` is llama-server's path in commands.
+
+    Raises:
+        ConfigUnreadable: llama-swap's config is not YAML that we can read.
+    """
+    config = observed.config or b""
+    path = observed.config_path
+    view = read_config(config, path) if path is not None else None
+    if path is not None and view is not None and ledger.config_path not in (None, path):
+        ledger = owned_in(view, ledger)
+    differences = compare(desired, observed, ledger, config=view, server=server)
+    change = (
+        change_config(config, path, view, differences, ledger.scaffold)
+        if path is not None and view is not None
+        else None
+    )
+    changed = change is not None and change.after != change.before
+    fetches = fetch_actions(differences.files, observed)
+    places = place_actions(differences.files)
+    prunes = prune_actions(differences.gone, desired.policy.prune)
+    removes = bool(differences.removed) or any(isinstance(item, Prune) for item in prunes)
+    restart = _restart(observed, ledger, config_changed=changed, places=places)
+    actions = (
+        *fetches,
+        *places,
+        *(change.actions if change else ()),
+        *restart,
+        *prunes,
+    )
+    stalled = {**desired.stalled, **differences.foreign}
+    summary = _summary(desired, observed, ledger, differences, actions=actions, stalled=stalled)
+    touched = {*summary.added, *summary.updated, *stalled}
+    return Plan(
+        fingerprint=_fingerprint(desired, observed, ledger),
+        actions=actions,
+        unchanged=tuple(key for key in desired.models if key not in touched),
+        drift=_drift(differences, ledger),
+        warnings=change.warnings if change else (),
+        refusals=(
+            *(change.refusals if change else ()),
+            *guard_removals(desired, ledger, differences.removed, allow_prune=allow_prune),
+            *guard_other_device(observed, ledger, removes=removes, allow_prune=allow_prune),
+            *guard_unmanaged_entries(desired, observed, ledger, differences.removed),
+            *_guard_space(observed, summary),
+        ),
+        stalled=stalled,
+        summary=summary,
+        config_path=path,
+        config_before=observed.config,
+        config_after=change.after if change else None,
+        ledger_after=ledger_after(desired, observed, ledger, differences, change),
+    )
+
+
+def _restart(
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    config_changed: bool,
+    places: tuple[Place | Replace, ...],
+) -> tuple[Restart, ...]:
+    if observed.runtime.status is not RuntimeStatus.RUNNING:
+        return ()
+    if config_changed:
+        reason = "its config changes"
+    elif any(isinstance(item, Replace) for item in places):
+        reason = "it serves files whose bytes change"
+    elif ledger.reload_pending:
+        reason = "an earlier run was cut short before it could tell"
+    else:
+        return ()
+    return (Restart(container=observed.runtime.name, reason=reason),)
+
+
+def _summary(
+    desired: Desired,
+    observed: Observed,
+    ledger: Ledger,
+    differences: Differences,
+    *,
+    actions: tuple[Action, ...],
+    stalled: Mapping[ModelId, Stall],
+) -> Summary:
+    touched = {
+        model
+        for item in differences.files
+        if item.state is not FileState.IN_PLACE
+        for model in item.models
+    }
+    touched |= {ModelId(entry.model) for entry in differences.entries if entry.edits}
+    fetch = sum(item.size_bytes - item.have_bytes for item in actions if isinstance(item, Download))
+    reuse = sum(item.size_bytes for item in actions if isinstance(item, Adopt))
+    copied = sum(item.size_bytes for item in actions if isinstance(item, Adopt) and item.source)
+    trashed = sum(
+        item.size_bytes for item in actions if isinstance(item, Prune) and item.to_trash
+    ) + sum(item.old_bytes for item in actions if isinstance(item, Replace))
+    freed = sum(
+        item.size_bytes for item in actions if isinstance(item, Prune) and not item.to_trash
+    )
+    return Summary(
+        added=tuple(
+            key for key in desired.models if key not in ledger.models and key not in stalled
+        ),
+        updated=tuple(key for key in desired.models if key in ledger.models and key in touched),
+        removed=differences.removed,
+        fetch_bytes=fetch,
+        reuse_bytes=reuse,
+        trash_bytes=trashed,
+        freed_bytes=freed,
+        disk_left_bytes=observed.free_bytes - fetch - copied + freed,
+        container=_container_note(observed, actions),
+    )
+
+
+def _container_note(observed: Observed, actions: tuple[Action, ...]) -> str:
+    """Say in a few words what becomes of the thing that runs llama-swap."""
+    name = observed.runtime.name
+    restart = next((item for item in actions if isinstance(item, Restart)), None)
+    match observed.runtime.status:
+        case RuntimeStatus.RUNNING if restart:
+            return f"container {name} restarts: {restart.reason}"
+        case RuntimeStatus.RUNNING:
+            return f"container {name} is left alone"
+        case RuntimeStatus.STOPPED:
+            return f"container {name} is stopped and stays so"
+        case RuntimeStatus.UNMANAGED:
+            changes = any(isinstance(item, SetEntry | RemoveEntry | Replace) for item in actions)
+            return "not managed: restart llama-swap yourself" if changes else "not managed"
+
+
+def _guard_space(observed: Observed, summary: Summary) -> tuple[Refusal, ...]:
+    missing = -summary.disk_left_bytes
+    if missing <= 0 or not (summary.fetch_bytes or summary.reuse_bytes):
+        return ()
+    return (
+        Refusal(
+            message=f"{observed.models_dir} lacks {missing} bytes for what must be brought",
+            hint="free some space there, or take a model out of the manifest",
+        ),
+    )
+
+
+def _drift(differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:
+    drift = [
+        Drift(model=ModelId(entry.model), message=message)
+        for entry in differences.entries
+        for message in entry.drift
+    ]
+    for item in differences.files:
+        if item.state is FileState.DAMAGED:
+            message = f"{item.file.path} is not what we placed there"
+            drift.append(Drift(model=item.models[0], message=message))
+        elif item.state is FileState.MISSING and item.file.path in ledger.files:
+            message = f"{item.file.path} is gone"
+            drift.append(Drift(model=item.models[0], message=message))
+    return tuple(drift)
+
+
+def _fingerprint(desired: Desired, observed: Observed, ledger: Ledger) -> str:
+    """Name everything the plan was decided on, so that a later look can tell if it still holds."""
+    facts = [
+        desired.digest,
+        sorted(desired.stalled),
+        hashlib.sha256(observed.config or b"").hexdigest(),
+        observed.config_path,
+        observed.runtime.status,
+        observed.runtime.id,
+        [asdict(item) for _, item in sorted(observed.files.items())],
+        repr(ledger),
+    ]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
