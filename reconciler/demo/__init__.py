@@ -1,0 +1,1 @@
+"""The embedded hub and the guided tour."""
