@@ -1,0 +1,1 @@
+"""One outside system in each room, behind a port of `core.ports`."""

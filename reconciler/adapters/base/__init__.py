@@ -1,0 +1,1 @@
+"""What several adapters need: HTTP, files, digests."""

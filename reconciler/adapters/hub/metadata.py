@@ -1,0 +1,120 @@
+"""The hub's metadata: the commit a revision stands for, and the files there are at a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from reconciler.adapters.base.http import Answer, HttpClient
+from reconciler.adapters.base.urls import legible, may_carry_token
+from reconciler.adapters.hub.endpoint import Endpoint
+from reconciler.adapters.hub.failures import Asked, hub_failure
+from reconciler.adapters.hub.patience import patiently
+from reconciler.core.names import Commit, InvalidName, RepoId
+from reconciler.core.ports import Clock, RemoteFile
+from reconciler.errors import Offline, RepositoryMissing, TransferBroken
+
+_T = TypeVar("_T")
+
+# At a thousand files a page, five times the files of the largest repositories there are.
+_MAX_PAGES: Final = 500
+
+
+class HubMetadata:
+    """The hub at `endpoint`, behind the port `Hub`.
+
+    `token` is asked before each request, so that a token renewed meanwhile is used; what it gives
+    is sent to the hub's own origin alone, and only over https or on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        token: Callable[[], str | None],
+        offline: bool,
+        http: HttpClient,
+        clock: Clock,
+    ) -> None:
+        """Raises `UsageError` where `endpoint` is no address of a hub. Asks nothing yet."""
+        self._endpoint = Endpoint.parse(endpoint)
+        self._token = token
+        self._offline = offline
+        self._http = http
+        self._clock = clock
+
+    def resolve_revision(self, repo: RepoId, revision: str | None) -> Commit:
+        """Give the commit that `revision` (None: the default branch) stands for now.
+
+        A full commit stands for itself, and nothing is asked. Raises what the port names.
+        """
+        if revision is not None:
+            try:
+                return Commit(revision)
+            except InvalidName:
+                pass
+        # Loading pydantic takes longer than a whole run that has nothing to ask for.
+        from reconciler.adapters.hub.answers import parse_commit
+
+        about = repo if revision is None else f"{repo} at {revision}"
+        answer = self._ask(self._endpoint.info_url(repo, revision), repo, about=about)
+        return _parsed(parse_commit, answer, about=about)
+
+    def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
+        """Give every file of the repository at `commit`, whole, however many pages it takes.
+
+        A file whose name no path may have is left out. Raises what the port names.
+        """
+        from reconciler.adapters.hub.answers import parse_page
+
+        about = f"{repo} at {commit}"
+        files: list[RemoteFile] = []
+        url: str | None = self._endpoint.tree_url(repo, commit)
+        asked: set[str] = set()
+        while url is not None:
+            if url in asked or len(asked) == _MAX_PAGES:
+                raise TransferBroken(
+                    f"{about}: the list of its files does not end after {len(asked)} pages",
+                    hint="look whether HF_ENDPOINT is the address of a hub",
+                )
+            asked.add(url)
+            answer = self._ask(url, repo, about=about)
+            files += _parsed(parse_page, answer, about=about)
+            link = answer.next_url
+            url = None if link is None else self._endpoint.following_page(answer.url, link)
+        return tuple(files)
+
+    def _ask(self, url: str, repo: RepoId, *, about: str) -> Answer:
+        if self._offline:
+            raise Offline(
+                f"{about}: must be asked of the hub, and --offline forbids it",
+                hint="run once without --offline; what is locked then needs no asking",
+            )
+
+        def once() -> Answer:
+            token, may_carry = self._token(), may_carry_token(url)
+            answer = self._http.get(url, token=token)
+            if answer.status == 200:
+                return answer
+            raise hub_failure(
+                answer,
+                Asked(
+                    about=about,
+                    page_url=self._endpoint.page_url(repo),
+                    missing=RepositoryMissing,
+                    token_sent=token is not None and may_carry,
+                    token_held_back=token is not None and not may_carry,
+                ),
+            )
+
+        return patiently(once, clock=self._clock)
+
+
+def _parsed(parse: Callable[[bytes], _T], answer: Answer, *, about: str) -> _T:
+    try:
+        return parse(answer.body)
+    except ValueError as error:
+        raise TransferBroken(
+            f"{about}: the hub's answer is not what it should be: {legible(str(error))}",
+            hint="look whether HF_ENDPOINT is the address of a hub, and no login page answers",
+        ) from error

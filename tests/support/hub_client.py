@@ -1,0 +1,127 @@
+"""What the hub's client needs around it in tests: a clock that is not waited for, and counters."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from reconciler.adapters.base.http import HttpClient
+from reconciler.adapters.hub.transfer import HttpTransfer
+from reconciler.core.names import RelPath, RepoId, Sha256
+from reconciler.core.ports import Digests, Transfer
+from reconciler.core.source import HubOrigin, Origin
+from reconciler.demo.hub_faults import Effect, Fault
+from reconciler.demo.hub_messages import LoggedRequest
+from reconciler.demo.hub_server import HubServer
+
+REPO = RepoId("acme/models")
+PATH = RelPath("deep er/model-Q4_K_M.gguf")
+DATA = hashlib.shake_256(b"model").digest(300_000)
+SHA256 = Sha256(hashlib.sha256(DATA).hexdigest())
+BEARER = "hf_token1234"
+
+
+class HeldClock:
+    """A clock that moves only when somebody sleeps, and remembers for how long."""
+
+    def __init__(self) -> None:
+        self.slept_seconds: list[float] = []
+
+    def now(self) -> datetime:
+        """A fixed day and what was slept since."""
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        """All that was slept."""
+        return sum(self.slept_seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Remember instead of waiting."""
+        self.slept_seconds.append(seconds)
+
+
+class CountedProgress:
+    """Adds up what it is told; `heard` is every call on its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.heard: list[int] = []
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes done, those taken back taken away."""
+        return sum(self.heard)
+
+    def advance(self, count_bytes: int) -> None:
+        """Add one call."""
+        with self._lock:
+            self.heard.append(count_bytes)
+
+
+def asked_of(hub: HubServer, origin: str) -> list[LoggedRequest]:
+    """Give the requests that one of the hub's origins got."""
+    return [request for request in hub.requests if request.origin == origin]
+
+
+class TransferSetup:
+    """A hub with one file, and a transfer that reads from it."""
+
+    def __init__(self, hub: HubServer, http: HttpClient, folder: Path) -> None:
+        self.hub = hub
+        self.http = http
+        self.clock = HeldClock()
+        self.progress = CountedProgress()
+        self.partial = folder / "partial" / "new" / "model.gguf.part"
+        hub.add_token(BEARER)
+        self.commit = hub.add_commit(REPO, {PATH: DATA})
+        self.origin = HubOrigin(repo=REPO, commit=self.commit, path=PATH)
+
+    def transfer(
+        self, *, token: str | None = BEARER, offline: bool = False, segment_bytes: int = 1 << 28
+    ) -> Transfer:
+        """A transfer from this hub."""
+        return HttpTransfer(
+            endpoint=self.hub.url,
+            token=lambda: token,
+            offline=offline,
+            http=self.http,
+            clock=self.clock,
+            segment_bytes=segment_bytes,
+        )
+
+    def fetch(
+        self,
+        origin: Origin | None = None,
+        *,
+        data: bytes = DATA,
+        transfer: Transfer | None = None,
+    ) -> Digests:
+        """Fetch `data` from `origin` into the partial file."""
+        return (transfer or self.transfer()).fetch(
+            origin or self.origin,
+            self.partial,
+            size_bytes=len(data),
+            sha256=Sha256(hashlib.sha256(data).hexdigest()),
+            progress=self.progress,
+        )
+
+    def leave(self, data: bytes) -> None:
+        """Put `data` where an interrupted run would have left it."""
+        self.partial.parent.mkdir(parents=True)
+        self.partial.write_bytes(data)
+
+    def spoil(self, effect: Effect, *, times: int | None = 1) -> None:
+        """Spoil the answers that carry the file."""
+        self.hub.faults.add(Fault(effect=effect, origin="cdn", times=times))
+
+    def assert_fetched(self) -> None:
+        """The bytes are there, right, and all counted as progress."""
+        assert self.partial.read_bytes() == DATA
+        assert self.progress.total_bytes == len(DATA)
+
+    @property
+    def ranges(self) -> list[str]:
+        """What was asked of the host that gives the bytes, in order."""
+        return [request.headers.get("range", "") for request in asked_of(self.hub, "cdn")]
