@@ -1,0 +1,1 @@
+"""The models folder: what is in it, and our inventory of it."""

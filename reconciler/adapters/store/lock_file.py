@@ -1,0 +1,36 @@
+"""The lock as a file beside the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.adapters.base.files import translated, write_atomically
+
+
+class LockTextFile:
+    """One lock file: the `LockFile` port. A link is followed, so that it stays."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> bytes | None:
+        """Give its bytes, None where it does not exist. Raises `Refused`, `ReconcilerError`."""
+        with translated(self.path, "reading"):
+            try:
+                return self.path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, data: bytes | None) -> None:
+        """Replace its bytes, whole; None takes it away.
+
+        Raises:
+            Refused: its folder may not be written.
+            DiskFull: there is no room; the old bytes stand.
+        """
+        with translated(self.path, "writing"):
+            target = self.path.resolve()
+            if data is None:
+                target.unlink(missing_ok=True)
+            else:
+                write_atomically(target, data, like=target if target.exists() else None)

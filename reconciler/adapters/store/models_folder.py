@@ -1,0 +1,253 @@
+"""The models folder: looking at files, staging new ones, placing and taking away, all by rename."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+from reconciler.adapters.base.files import (
+    current_umask,
+    free_bytes,
+    identity_from,
+    identity_of,
+    own_like,
+    sync_folder,
+    translated,
+    write_atomically,
+)
+from reconciler.core.names import STATE_FOLDER, RelPath, Sha256
+from reconciler.core.observed import FileIdentity
+from reconciler.errors import ReconcilerError, Refused
+
+# The 255 bytes of most filesystems, less `.sha256` and what is put around it while it is written.
+_LONGEST_NAME_BYTES = 243
+
+
+class ModelsFolder:
+    """One models folder. Names of staged and trashed files are relative to our state folder.
+
+    Raises:
+        ReconcilerError, Refused, DiskFull: as the operating system answers.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Take the folder at `root`, which must exist: an unplugged disk is not an empty one."""
+        if not root.is_dir():
+            raise ReconcilerError(
+                f"the models folder {root} is not there",
+                hint=f"mount the disk it lies on, or make it: mkdir -p {root}",
+            )
+        self.root = root.resolve()
+        self.state = self.root / STATE_FOLDER
+
+    def prepare(self) -> None:
+        """Make our own folders."""
+        with translated(self.state, "making"):
+            for folder in (self.state, self.state / "partial", self.state / "trash"):
+                self._make_folder(folder)
+
+    @property
+    def device(self) -> int:
+        """The device number of the folder."""
+        return self.root.stat().st_dev
+
+    def free_bytes(self) -> int:
+        """How many bytes may still be written."""
+        return free_bytes(self.root)
+
+    def look(self, path: RelPath) -> tuple[FileIdentity, int] | None:
+        """Give the identity and the number of links of the file at `path`, None without one."""
+        full = self.root / path
+        with translated(full, "looking at"):
+            try:
+                found = full.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return (identity_from(found), found.st_nlink) if stat.S_ISREG(found.st_mode) else None
+
+    def obstacle(self, path: RelPath) -> str:
+        """Say why nothing of ours can be placed at `path`; empty where it can."""
+        target = self.root / path
+        if len(target.name.encode()) > _LONGEST_NAME_BYTES:
+            return f"its name is longer than {_LONGEST_NAME_BYTES} bytes"
+        folder = target.parent
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        with translated(folder, "looking at"):
+            if not folder.is_dir():
+                return f"{folder} is no folder"
+            if not folder.resolve().is_relative_to(self.root):
+                return f"{folder} leads out of the models folder"
+            if folder.stat().st_dev != self.device:
+                return f"{folder} lies on another filesystem than the models folder"
+            if os.path.lexists(target) and not target.is_file():
+                return "something that is no file stands there"
+        return ""
+
+    def is_free(self, path: RelPath) -> bool:
+        """Whether nothing at all stands at `path`."""
+        return not os.path.lexists(self.root / path)
+
+    def full(self, path: RelPath) -> Path:
+        """Give the absolute path of `path`."""
+        return self.root / path
+
+    def staged(self, sha256: Sha256) -> Path:
+        """Give where the bytes of a digest are gathered, for writing.
+
+        What stands there under another name too may be a model in use: it is never written to, so
+        only its name here is taken away.
+        """
+        staged = self.state / self.stage_name(sha256, 0)
+        with translated(staged, "looking at"):
+            if os.path.lexists(staged) and staged.lstat().st_nlink > 1:
+                staged.unlink()
+        return staged
+
+    def stage_name(self, sha256: Sha256, number: int) -> str:
+        """Name the staged file of the `number`th path that wants one digest."""
+        return f"partial/{sha256}" if number == 0 else f"partial/{sha256}.{number}"
+
+    def stage_again(self, sha256: Sha256, number: int) -> None:
+        """Give a digest that several paths want one more staged file: a link, else a copy."""
+        first, other = (self.state / self.stage_name(sha256, item) for item in (0, number))
+        with translated(other, "linking"):
+            other.unlink(missing_ok=True)
+            _link_or_copy(first, other)
+
+    def stage_twin(self, twin: RelPath, sha256: Sha256) -> bool:
+        """Stage a verified file of ours by a hard link; False where links cannot be made."""
+        source, staged = self.root / twin, self.state / self.stage_name(sha256, 0)
+        try:
+            if source.is_symlink():
+                return False
+            staged.unlink(missing_ok=True)
+            staged.hardlink_to(source)
+        except OSError:
+            return False
+        return True
+
+    def look_kept(self, name: str) -> FileIdentity | None:
+        """Give the identity of a staged or trashed file, None without one."""
+        with translated(self.state / name, "looking at"):
+            return identity_of(self.state / name, follow=False)
+
+    def keeps(self, name: str) -> bool:
+        """Whether anything at all is staged or trashed under `name`."""
+        return os.path.lexists(self.state / name)
+
+    def put(self, staged: str, path: RelPath) -> None:
+        """Make a staged file visible under its name. What stands there is never overwritten."""
+        source, target = self.state / staged, self.root / path
+        obstacle = self.obstacle(path)
+        if not obstacle and not self.is_free(path):
+            obstacle = "somebody else has put a file there in the meantime"
+        if obstacle:
+            raise Refused(f"{target}: {obstacle}", hint="move that away and run again")
+        with translated(target, "placing"):
+            self._make_folder(target.parent)
+            self._own_file(source)
+            source.rename(target)
+            sync_folder(target.parent)
+
+    def stamp(self, path: RelPath, sha256: Sha256) -> None:
+        """Put the `.sha256` beside a file, unless somebody has one of their own there."""
+        stamp, text = _stamp(self.root / path), f"{sha256}  {path.name}\n".encode()
+        with translated(stamp, "writing"):
+            if os.path.lexists(stamp) and (not _is_ours(stamp) or stamp.read_bytes() == text):
+                return
+            write_atomically(stamp, text)
+            self._own_file(stamp)
+
+    def take_back(self, path: RelPath, staged: str) -> None:
+        """Undo `put` and `stamp`: the bytes go back where they were staged, and are kept."""
+        source = self.root / path
+        with translated(source, "taking back"):
+            self._unstamp(source)
+            source.rename(self.state / staged)
+            sync_folder(source.parent)
+
+    def discard(self, path: RelPath, trash: str) -> None:
+        """Move what stands at `path`, and its `.sha256`, to the trash; nothing there is no harm."""
+        source, target = self.root / path, self.state / trash
+        with translated(source, "moving to the trash"):
+            self._make_folder(target.parent)
+            # The file goes last: while it is still there, all this can be done again.
+            if _is_ours(_stamp(source)):
+                _stamp(source).rename(_stamp(target))
+            if os.path.lexists(source):
+                source.rename(target)
+                sync_folder(source.parent)
+            sync_folder(target.parent)
+
+    def restore(self, trash: str, path: RelPath) -> None:
+        """Undo `discard`, where nothing stands at `path`."""
+        source, target = self.state / trash, self.root / path
+        with translated(target, "restoring"):
+            self._make_folder(target.parent)
+            if _is_ours(_stamp(source)) and not os.path.lexists(_stamp(target)):
+                _stamp(source).rename(_stamp(target))
+            source.rename(target)
+            sync_folder(target.parent)
+
+    def delete(self, path: RelPath) -> None:
+        """Delete a file, and its `.sha256`, for good."""
+        target = self.root / path
+        with translated(target, "deleting"):
+            self._unstamp(target)
+            target.unlink(missing_ok=True)
+
+    def remove_empty_folders(self, path: RelPath) -> None:
+        """Take away the folders that lead to `path`, as far as nothing is left in them."""
+        for folder in (self.root / path).parents:
+            if folder == self.root:
+                return
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.exists():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(mode=0o755)
+        own_like(folder, self.root)
+        sync_folder(folder.parent)
+
+    def _own_file(self, path: Path) -> None:
+        """Give a file of ours its mode, and as root the owner of the models folder."""
+        path.chmod(0o644 & ~current_umask())
+        own_like(path, self.root)
+
+    def _unstamp(self, path: Path) -> None:
+        if _is_ours(_stamp(path)):
+            _stamp(path).unlink()
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_ours(stamp: Path) -> bool:
+    """Whether it reads as we write it; a list of digests that somebody keeps does not."""
+    if identity_of(stamp, follow=False) is None:
+        return False
+    name = re.escape(stamp.name.removesuffix(".sha256").encode())
+    with stamp.open("rb") as reading:
+        return re.fullmatch(rb"[0-9a-f]{64}  %b\n" % name, reading.read(512)) is not None
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        with source.open("rb") as reading, target.open("wb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+            writing.flush()
+            os.fsync(writing.fileno())

@@ -1,0 +1,86 @@
+"""One run at a time: a lock that ends with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from reconciler.adapters.base.files import own_like, translated
+from reconciler.core.ports import Clock
+from reconciler.errors import LockHeld
+
+_POLL_SECONDS = 0.1
+
+
+class RunLock:
+    """Holds `run.lock` in the state folder while it is entered.
+
+    The kernel lets go of the lock when the process ends, however it ends: the file that stays
+    behind is no lock. It tells who holds it: process, host and start.
+
+    Raises:
+        LockHeld: another process held it for longer than `timeout_seconds`.
+    """
+
+    def __init__(self, state_folder: Path, *, timeout_seconds: float, clock: Clock) -> None:
+        self._path = state_folder / "run.lock"
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        deadline = self._clock.monotonic() + self._timeout_seconds
+        while not self._try():
+            if self._clock.monotonic() >= deadline:
+                raise LockHeld(
+                    f"another run is at work on this models folder: {self._holder()}",
+                    hint="wait for it to end, or give it longer with --lock-timeout SECONDS",
+                )
+            self._clock.sleep(_POLL_SECONDS)
+        # Who holds it is only told to people: a full disk is no reason not to run.
+        with suppress(OSError):
+            self._sign(self._clock.now())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._handle)
+
+    def _try(self) -> bool:
+        """Take the lock if it is free. Opened anew each time: somebody may delete the file."""
+        with translated(self._path, "locking"):
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return False
+            except BaseException:
+                os.close(handle)
+                raise
+        self._handle = handle
+        return True
+
+    def _sign(self, now: datetime) -> None:
+        own_like(self._path, self._path.parent)
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": now.isoformat()}
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, json.dumps(owner).encode() + b"\n", 0)
+
+    def _holder(self) -> str:
+        try:
+            owner = json.loads(self._path.read_bytes())
+            return f"process {owner['pid']} on {owner['host']} since {owner['started_at']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "a process that has not said its name yet"
