@@ -1,0 +1,1 @@
+"""llama-swap: its config file and its HTTP interface."""

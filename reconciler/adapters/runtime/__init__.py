@@ -1,0 +1,1 @@
+"""What runs llama-swap: a Docker container, or nothing we manage."""

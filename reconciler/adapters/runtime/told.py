@@ -1,0 +1,40 @@
+"""A runtime of which a person knows more than can be seen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from reconciler.core.observed import PathMapping, RuntimeState
+from reconciler.core.ports import Runtime
+
+
+class ToldRuntime:
+    """Another runtime, with what the settings say of it: `url` and further `mappings`.
+
+    Host paths of mounts are told without symlinks, as the models folder's own path is.
+    """
+
+    def __init__(
+        self, runtime: Runtime, *, url: str | None, mappings: tuple[PathMapping, ...]
+    ) -> None:
+        self._runtime = runtime
+        self._url = url
+        self._mappings = mappings
+
+    def observe(self) -> RuntimeState:
+        """Look at it anew. Raises `RuntimeUnavailable`."""
+        state = self._runtime.observe()
+        mappings = tuple(
+            replace(mapping, host=os.path.realpath(mapping.host))
+            for mapping in (*state.mappings, *self._mappings)
+        )
+        return replace(state, url=self._url or state.url, mappings=mappings)
+
+    def restart(self) -> None:
+        """Restart it. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
+        self._runtime.restart()
+
+    def last_log_lines(self, count: int) -> tuple[str, ...]:
+        """Give the newest lines it logged. Never raises."""
+        return self._runtime.last_log_lines(count)

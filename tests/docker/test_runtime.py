@@ -1,0 +1,206 @@
+"""The Docker runtime against a real engine: what it sees, what it restarts, what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.llamaswap.api import LlamaSwapServer
+from reconciler.adapters.runtime.docker import DockerRuntime, find_container
+from reconciler.core.observed import PathMapping, RuntimeStatus
+from reconciler.core.ports import Runtime
+from reconciler.errors import RuntimeFailed, RuntimeUnavailable
+from tests.support.engine import (
+    NO_PROXY,
+    Engine,
+    SwapContainer,
+    start_llama_swap,
+    wait_for,
+)
+
+pytestmark = pytest.mark.docker
+
+
+def runtime_for(engine: Engine, swap: SwapContainer) -> Runtime:
+    """Give the product's view of a container."""
+    return DockerRuntime(container=swap.name, endpoint=engine.url)
+
+
+def test_a_running_container_is_seen_with_its_paths_and_url(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """A look tells status, names, mounts, where the config is here, and a URL that works."""
+    swap = start_llama_swap(engine, config=config, models=models)
+
+    state = runtime_for(engine, swap).observe()
+
+    assert (state.kind, state.status) == ("docker", RuntimeStatus.RUNNING)
+    assert (state.name, state.id) == (swap.name, str(swap.container.id)[:12])
+    assert state.endpoint == engine.url
+    assert PathMapping(host=str(models), container="/models", writable=False) in state.mappings
+    assert PathMapping(host=str(config.parent), container="/config") in state.mappings
+    assert state.config_path == str(config)
+    assert not state.config_is_mount
+    assert state.url == swap.url
+    assert LlamaSwapServer(state.url).model_ids() == {"first", "second"}
+
+
+def test_a_config_mounted_as_a_single_file_is_told_apart(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """The mount that does not see a rename is known, so that the config is written in place."""
+    swap = start_llama_swap(engine, config=config, models=models, single_file_mount=True)
+
+    state = runtime_for(engine, swap).observe()
+
+    assert state.config_path == str(config)
+    assert state.config_is_mount
+
+
+def test_a_stopped_container_is_seen_and_a_restart_starts_it(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """A stopped container keeps its URL and mounts; a restart brings it up with the new config."""
+    swap = start_llama_swap(engine, config=config, models=models)
+    runtime = runtime_for(engine, swap)
+    before = runtime.observe()
+    swap.container.stop(timeout=10)
+
+    stopped = runtime.observe()
+    assert stopped.status is RuntimeStatus.STOPPED
+    assert (stopped.url, stopped.mappings) == (before.url, before.mappings)
+
+    config.write_text(config.read_text().replace('"second"', '"renamed"'))
+    runtime.restart()
+    swap.wait_healthy()
+    assert runtime.observe() == before
+    assert swap.model_ids() == {"first", "renamed"}
+
+
+def test_a_restart_lets_a_long_answer_end(engine: Engine, config: Path, models: Path) -> None:
+    """An answer that takes longer than Docker's usual 10 s of grace still arrives whole."""
+    swap = start_llama_swap(engine, config=config, models=models)
+    body = json.dumps({"model": "first", "stream": True, "max_tokens": 115}).encode()
+    with NO_PROXY.open(swap.url + "/v1/chat/completions", body, timeout=30) as answer:
+        assert answer.readline().startswith(b"data:")
+        restarting = threading.Thread(target=runtime_for(engine, swap).restart)
+        restarting.start()
+        assert answer.read().endswith(b"data: [DONE]\n\n")
+    restarting.join()
+    swap.wait_healthy()
+
+
+def test_a_container_in_a_crash_loop_counts_as_running_and_its_log_is_read(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """A config that llama-swap refuses makes a crash loop; its last lines say why."""
+    config.write_text("models: [")
+    swap = start_llama_swap(
+        engine, config=config, models=models, restart_policy="always", wait=False
+    )
+    runtime = runtime_for(engine, swap)
+
+    wait_for(lambda: swap.status() == "restarting", "the crash loop")
+
+    assert runtime.observe().status is RuntimeStatus.RUNNING
+    assert any("Error loading config" in line for line in runtime.last_log_lines(20))
+    assert len(runtime.last_log_lines(1)) == 1
+
+
+def test_a_paused_container_counts_as_running(engine: Engine, config: Path, models: Path) -> None:
+    """A paused container is not one that somebody stopped."""
+    swap = start_llama_swap(engine, config=config, models=models)
+    swap.container.pause()
+
+    assert runtime_for(engine, swap).observe().status is RuntimeStatus.RUNNING
+    swap.container.unpause()
+
+
+def test_a_missing_container_is_named_with_those_that_may_be_meant(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """A mistyped name is an error that lists close names and the ways out."""
+    swap = start_llama_swap(engine, config=config, models=models)
+    runtime = DockerRuntime(container=swap.name + "x", endpoint=engine.url)
+
+    with pytest.raises(RuntimeUnavailable) as caught:
+        runtime.observe()
+    assert repr(swap.name + "x") in caught.value.message
+    assert swap.name in caught.value.hint
+    assert "--container" in caught.value.hint
+    assert "--runtime none" in caught.value.hint
+    with pytest.raises(RuntimeUnavailable):
+        runtime.restart()
+    assert runtime.last_log_lines(5) == ()
+
+
+def test_a_container_that_cannot_start_again_is_a_failure_that_says_why(
+    engine: Engine, config: Path, models: Path
+) -> None:
+    """Where the engine refuses the start, its own words are passed on."""
+    swap = start_llama_swap(engine, config=config, models=models)
+    swap.container.stop(timeout=10)
+    config.unlink()
+    config.parent.rmdir()
+
+    with pytest.raises(RuntimeFailed, match=re.escape(str(config.parent))) as caught:
+        runtime_for(engine, swap).restart()
+    assert f"docker logs --tail 50 {swap.name}" in caught.value.hint
+
+
+def test_an_engine_that_is_down_is_named(tmp_path: Path) -> None:
+    """No engine: the error names the endpoint, and every call says it the same way."""
+    url = f"unix://{tmp_path}/none.sock"
+    runtime = DockerRuntime(container="llama-swap", environ={"DOCKER_HOST": url})
+
+    with pytest.raises(RuntimeUnavailable, match=r"none\.sock \(from DOCKER_HOST\)") as caught:
+        runtime.observe()
+    assert "DOCKER_HOST" in caught.value.hint
+    with pytest.raises(RuntimeUnavailable):
+        runtime.restart()
+    assert runtime.last_log_lines(5) == ()
+
+
+@pytest.fixture
+def context_home(engine: Engine, tmp_path: Path) -> Path:
+    """Give a home folder whose current Docker context is the engine of these tests."""
+    docker = tmp_path / "home" / ".docker"
+    meta = docker / "contexts" / "meta" / sha256(b"lab").hexdigest()
+    meta.mkdir(parents=True)
+    (docker / "config.json").write_text('{"currentContext": "lab"}')
+    body = {"Name": "lab", "Endpoints": {"docker": {"Host": engine.url}}}
+    (meta / "meta.json").write_text(json.dumps(body))
+    return docker.parent
+
+
+def test_the_current_docker_context_is_used(
+    engine: Engine, config: Path, models: Path, context_home: Path
+) -> None:
+    """Without option and DOCKER_HOST the engine is the one that `docker ps` would ask."""
+    swap = start_llama_swap(engine, config=config, models=models)
+
+    runtime = DockerRuntime(container=swap.name, environ={"HOME": str(context_home)})
+
+    assert runtime.observe().endpoint == engine.url
+
+
+def test_the_default_runtime_is_chosen_by_what_is_there(
+    engine: Engine, config: Path, models: Path, tmp_path: Path
+) -> None:
+    """A container is found where it is, and is not where the name or the engine is wrong."""
+    swap = start_llama_swap(engine, config=config, models=models)
+
+    assert find_container(swap.name, engine.url)
+    assert find_container(swap.name, environ={"DOCKER_HOST": engine.url})
+    assert not find_container(swap.name + "x", engine.url)
+    assert not find_container("", engine.url)
+    assert not find_container(swap.name, f"unix://{tmp_path}/none.sock")
+    (tmp_path / "file.sock").touch()
+    assert not find_container(swap.name, f"unix://{tmp_path}/file.sock")
+    assert not find_container(swap.name, "tcp://127.0.0.1:1")
+    assert not find_container(swap.name, "ssh://elsewhere")

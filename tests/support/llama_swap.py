@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""A stand-in for llama-swap: its flags, its loader's refusals, its signals and its HTTP interface.
+
+    llama_swap.py --config PATH [--listen :8080] [-watch-config] [--behave 2025|2026]
+
+Needs the standard library and pure-Python ruamel.yaml alone, so that it runs in a container with
+nothing but Python in it. Faults can be ordered, by a macro named `test-fault` in the config (so
+that a changed config brings the fault) or by the variable `LLAMA_SWAP_FAULT`:
+
+- `crash_at_start`: ends with status 1 after the config was read, at the start or on a reload
+- `hang_at_start`: runs, but never answers
+- `unhealthy`: `/health` answers 503
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from tests.support.llama_swap_http import make_server
+from tests.support.llama_swap_loader import BEHAVIOURS, Config, ConfigRefused, load
+from tests.support.llama_swap_router import Router
+
+DRAIN_SECONDS = 30.0
+# How often each version looks at the config, and how long 2025 waits for further events.
+WATCH_SECONDS = {"2025": 0.2, "2026": 2.0}
+DEBOUNCE_SECONDS = {"2025": 1.0, "2026": 0.0}
+
+
+def say(line: str) -> None:
+    """Write a line where `docker logs` finds it, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class StandIn:
+    """One running llama-swap."""
+
+    def __init__(self, *, config: Path, behave: str) -> None:
+        self.behave = behave
+        self.version = {"2025": "173", "2026": "250"}[behave]
+        self.lines: list[str] = []
+        self.stopping = threading.Event()
+        # A hangup signal that comes while this holds is lost, as it is in llama-swap.
+        self.reloading = False
+        self._path = config
+        self.router = Router(self._load(), self.note)
+        self.fault = self._fault_of(self.router.config)
+
+    def log(self, line: str) -> None:
+        """Log a line of llama-swap's own."""
+        self.note(line)
+        say(line)
+
+    def note(self, line: str) -> None:
+        """Keep a line for `/logs` alone, as llama-swap does with its models' output."""
+        self.lines.append(line)
+        del self.lines[:-1000]
+
+    def reload(self) -> None:
+        """Take the config as it is now; keep the old one where it is refused."""
+        self.reloading = True
+        try:
+            self._reload()
+        finally:
+            self.reloading = False
+
+    def _reload(self) -> None:
+        self.log(f"config reload requested: {self._path}")
+        try:
+            config = self._load()
+        except (ConfigRefused, OSError) as error:
+            self.log(f"failed to reload config: {error}")
+            return
+        old, new = self.router, Router(config, self.note)
+        if self.behave == "2025":
+            old.unload()
+        self.router, self.fault = new, self._fault_of(config)
+        if self.behave == "2026":
+            threading.Thread(target=old.unload, daemon=True).start()
+        threading.Thread(target=new.preload, daemon=True).start()
+        self.log("config reloaded")
+
+    def watch(self, requests: queue.SimpleQueue[str]) -> None:
+        """Ask for a reload whenever the config changes, as this version notices it."""
+        seen = self._stamp()
+        while not self.stopping.wait(WATCH_SECONDS[self.behave]):
+            now = self._stamp()
+            if now is None or now == seen:
+                continue
+            self.stopping.wait(DEBOUNCE_SECONDS[self.behave])
+            seen = self._stamp()
+            requests.put("reload")
+
+    def stop(self) -> None:
+        """End: 2026 lets running answers finish first, 2025 cuts them."""
+        self.stopping.set()
+        if self.behave == "2026":
+            self.router.wait_idle(DRAIN_SECONDS)
+        self.router.unload()
+
+    def _load(self) -> Config:
+        return load(self._path.read_bytes(), behave=self.behave, environ=os.environ)
+
+    def _fault_of(self, config: Config) -> str:
+        fault = config.fault or os.environ.get("LLAMA_SWAP_FAULT", "")
+        if fault == "crash_at_start":
+            self.log("panic: crashing as ordered")
+            os._exit(1)
+        return fault
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        # 2026 compares time and size alone; 2025 hears of a rename too.
+        inode = status.st_ino if self.behave == "2025" else 0
+        return status.st_mtime_ns, status.st_size, inode
+
+
+def next_request(requests: queue.SimpleQueue[str]) -> str:
+    """Wait for the next request: `reload` or `stop`.
+
+    A signal that another thread took, or that came just before the wait began, is handled only
+    when the main thread wakes up; hence it does so now and then.
+    """
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return requests.get(timeout=0.1)
+
+
+def handle_signals(stand_in: StandIn, requests: queue.SimpleQueue[str]) -> None:
+    """Turn signals into requests, except those this version dies of."""
+
+    def on_hangup(*_: object) -> None:
+        if stand_in.behave == "2025":
+            # A Go program that does not handle the signal ends like this, its children left alone.
+            os._exit(2)
+        if not stand_in.reloading:
+            requests.put("reload")
+
+    signal.signal(signal.SIGHUP, on_hangup)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: requests.put("stop"))
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Read the flags; Go programs take one dash or two."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("-config", "--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("-listen", "--listen", default=":8080")
+    parser.add_argument("-watch-config", "--watch-config", action="store_true")
+    parser.add_argument("-behave", "--behave", choices=BEHAVIOURS, default="2026")
+    return parser.parse_args(arguments)
+
+
+def serve(stand_in: StandIn, listen: str, requests: queue.SimpleQueue[str]) -> None:
+    """Answer until asked to stop."""
+    host, _, port = listen.rpartition(":")
+    server = make_server((host, int(port)), stand_in)
+    answering = threading.Thread(target=server.serve_forever, daemon=True)
+    answering.start()
+    stand_in.log(f"llama-swap listening on {host}:{server.server_port}")
+    threading.Thread(target=stand_in.router.preload, daemon=True).start()
+    while next_request(requests) != "stop":
+        stand_in.reload()
+    server.shutdown()
+    stand_in.stop()
+    server.server_close()
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to end; 1 where the config is refused at the start."""
+    options = parse_arguments(arguments)
+    try:
+        stand_in = StandIn(config=options.config, behave=options.behave)
+    except (ConfigRefused, OSError) as error:
+        say(f"Error loading config: {error}")
+        return 1
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    handle_signals(stand_in, requests)
+    if stand_in.fault == "hang_at_start":
+        while next_request(requests) != "stop":
+            pass
+        return 0
+    if options.watch_config:
+        threading.Thread(target=stand_in.watch, args=(requests,), daemon=True).start()
+    serve(stand_in, options.listen, requests)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
