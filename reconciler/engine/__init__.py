@@ -1,0 +1,1 @@
+"""One reconcile pass, and when to run one."""

@@ -1,0 +1,94 @@
+"""The health gate: is llama-swap up, and does it serve what its config says?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.core.gate import Gate
+from reconciler.core.observed import RuntimeStatus
+from reconciler.core.ports import Server
+from reconciler.engine.host import Host
+from reconciler.errors import RuntimeUnavailable, ServerUnreachable
+
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """What the gate found. `problem` is empty where it let the rollout through."""
+
+    problem: str
+    downtime_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it let the rollout through."""
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look at it. `final` says that waiting will not help."""
+
+    problem: str = ""
+    healthy: bool = False
+    final: bool = False
+
+
+def pass_gate(host: Host, gate: Gate) -> GateResult:
+    """Wait until llama-swap is as the gate wants it, or until its time is up."""
+    began = host.clock.monotonic()
+    deadline = began + host.health_timeout_seconds
+    healthy_at: float | None = None
+    while True:
+        look = _look(host, gate)
+        now = host.clock.monotonic()
+        if look.healthy and healthy_at is None:
+            healthy_at = now
+        if not look.problem or look.final or now >= deadline:
+            return GateResult(problem=look.problem, downtime_seconds=(healthy_at or now) - began)
+        host.clock.sleep(_POLL_SECONDS)
+
+
+def listed_models(host: Host) -> frozenset[str] | None:
+    """Give the IDs llama-swap lists now; None where it does not answer."""
+    server = _server(host)
+    try:
+        return server.model_ids() if server is not None else None
+    except ServerUnreachable as error:
+        host.reporter.warn(f"{error.message}: what it serves now is not known")
+        return None
+
+
+def _look(host: Host, gate: Gate) -> _Look:
+    try:
+        state = host.runtime.observe()
+    except RuntimeUnavailable as error:
+        return _Look(problem=error.message)
+    if state.status is not RuntimeStatus.RUNNING:
+        # A container that its engine starts again by itself would show as running.
+        return _Look(problem=f"container {state.name} has stopped", final=True)
+    if state.url is None:
+        problem = f"container {state.name} publishes no port, so nothing can be asked of it"
+        return _Look(problem=problem, final=True)
+    server = host.open_server(state.url)
+    if not server.is_healthy():
+        return _Look(problem=f"{state.url}/health does not answer OK")
+    try:
+        listed = server.model_ids()
+    except ServerUnreachable as error:
+        return _Look(problem=error.message, healthy=True)
+    if missing := gate.missing(listed):
+        problem = f"{state.url}/v1/models does not list {', '.join(missing)}"
+        return _Look(problem=problem, healthy=True)
+    if lingering := gate.lingering(listed):
+        problem = f"{state.url}/v1/models still lists {', '.join(lingering)}"
+        return _Look(problem=problem, healthy=True)
+    return _Look(healthy=True)
+
+
+def _server(host: Host) -> Server | None:
+    state = host.runtime.observe()
+    if state.status is not RuntimeStatus.RUNNING or state.url is None:
+        return None
+    return host.open_server(state.url)

@@ -1,0 +1,274 @@
+"""One reconcile pass: look, decide, and (if that is wanted) act.
+
+`prepare` is the whole path up to the plan and changes nothing; a dry run, `status` and the watch
+loop all end there when there is nothing to do. `apply` is the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.core.desired import Desired, Stall, expand
+from reconciler.core.ledger import Ledger
+from reconciler.core.lock import Lock
+from reconciler.core.manifest import Manifest
+from reconciler.core.names import ModelId
+from reconciler.core.observed import Observed
+from reconciler.core.plan import Plan, build_plan
+from reconciler.core.reading.lock_text import parse_lock, render_lock
+from reconciler.core.runs import Outcome, RunReport
+from reconciler.engine.fetch import Fetched, fetch_all
+from reconciler.engine.host import Host
+from reconciler.engine.observe import observe
+from reconciler.engine.resolve import resolve
+from reconciler.engine.rollback import RolloutResult
+from reconciler.engine.rollout import carry_out, prepare_rollout
+from reconciler.engine.shield import shielded
+from reconciler.errors import ReconcilerError, Refused, RuntimeUnavailable, Waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller allows, and how sure it is.
+
+    `allow_prune` lets removals past the guards, `locked` forbids pins that are not in the lock yet.
+    `runtime_named` says that a person chose the runtime; else it was found out.
+    """
+
+    allow_prune: bool = False
+    locked: bool = False
+    runtime_named: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that was looked at and decided, before anything is done.
+
+    `lock_before` is the lock file's bytes, None without one; `changes_lock` says that resolving has
+    found pins that it lacks.
+    """
+
+    desired: Desired
+    lock: Lock
+    lock_before: bytes | None
+    changes_lock: bool
+    observed: Observed
+    ledger: Ledger
+    plan: Plan
+
+
+def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
+    """Look and decide; nothing is changed.
+
+    Raises:
+        LockInvalid, ManifestInvalid, ConfigUnreadable: a file cannot be accepted.
+        RuntimeUnavailable: the container cannot be looked at.
+        Refused: a pin is missing, and `options.locked` forbids to add it.
+    """
+    if unfinished := host.inventory.load_rollout():
+        host.reporter.warn(
+            f"run {unfinished.run} was cut short, and this is how it left things",
+            "the next run finishes it first",
+        )
+    lock_before = host.lock.read()
+    lock = parse_lock(lock_before, host.lock_path) if lock_before is not None else Lock()
+    resolution = resolve(
+        manifest,
+        lock,
+        hub=host.hub,
+        transfer=host.transfer,
+        local=host.local,
+        models_dir=str(host.folder.root),
+    )
+    for hint in resolution.hints:
+        host.reporter.say(hint)
+    if options.locked and resolution.changed:
+        raise Refused(
+            f"{host.lock_path} lacks {', '.join(resolution.changed)}, "
+            "and --locked forbids to add them",
+            hint="run `reconcile lock` and commit the lock file",
+        )
+    desired = expand(
+        manifest,
+        resolution.lock,
+        lock_text=render_lock(resolution.lock),
+        stalled={key: _stall(error) for key, error in resolution.stalled.items()},
+    )
+    ledger = host.inventory.load_ledger()
+    observed = observe(host, desired, ledger)
+    _expect_the_same_runtime(ledger, observed, options)
+    return Prepared(
+        desired=desired,
+        lock=resolution.lock,
+        lock_before=lock_before,
+        changes_lock=resolution.lock != lock,
+        observed=observed,
+        ledger=ledger,
+        plan=build_plan(
+            desired,
+            observed,
+            ledger,
+            server=host.llama_server,
+            allow_prune=options.allow_prune,
+        ),
+    )
+
+
+def _expect_the_same_runtime(ledger: Ledger, observed: Observed, options: Options) -> None:
+    """An engine that is down must not pass for a host without one: every path would change."""
+    if ledger.container and not observed.runtime.name and not options.runtime_named:
+        raise RuntimeUnavailable(
+            f"container {ledger.container} served these models last time, "
+            "and now no Docker engine that has it answers",
+            hint="start Docker, name the container with --container NAME, or say --runtime none "
+            "if llama-swap does not run in a container any more",
+        )
+
+
+def settle(host: Host) -> None:
+    """Bring what an earlier run did not finish to its end: carried on, or taken back.
+
+    Raises:
+        Refused: it was changing another config than this run manages.
+        ReconcilerError: it cannot be brought to an end yet.
+    """
+    unfinished = host.inventory.load_rollout()
+    if unfinished is None:
+        return
+    config_path = unfinished.ledger_after.config_path
+    if unfinished.changes_config and config_path != host.config_path:
+        raise Refused(
+            f"run {unfinished.run} was cut short while it changed {config_path}",
+            hint=f"run once more with --config {config_path}, so that it can be finished",
+        )
+    host.reporter.say(f"finishing run {unfinished.run}, which was cut short")
+    with shielded():
+        result = carry_out(unfinished, host)
+    if result.problem:
+        host.reporter.warn(f"run {unfinished.run} was taken back: {result.problem}")
+
+
+def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -> RunReport:
+    """Do what the plan says, in its fixed order, and tell what came of it.
+
+    Raises:
+        Refused: the plan is refused, or the lock changed since it was made.
+        ReconcilerError: something failed, and nothing that shows is changed any more.
+    """
+    _refuse(prepared.plan)
+    lock_after = _write_lock(host, prepared)
+    fetched = fetch_all(prepared.plan, host)
+    failures = _failed_models(prepared, fetched)
+    desired = replace(
+        prepared.desired,
+        models={key: m for key, m in prepared.desired.models.items() if key not in failures},
+        stalled={**prepared.desired.stalled, **failures},
+    )
+    # Fetching may have taken hours: the config, the disk and the container are looked at again.
+    plan = build_plan(
+        desired,
+        observe(host, desired, prepared.ledger),
+        prepared.ledger,
+        server=host.llama_server,
+        allow_prune=options.allow_prune,
+    )
+    _refuse(plan)
+    result = _roll_out(plan, host, prepared, run=report.run, lock_after=lock_after)
+    if result.problem and not result.unhealthy:
+        raise ReconcilerError(
+            f"{_problem(result)}; what was changed has been taken back",
+            hint="mend that and run again",
+        )
+    return _reported(report, plan, fetched, result)
+
+
+def _refuse(plan: Plan) -> None:
+    if plan.refusals:
+        raise Refused(
+            "\n".join(refusal.message for refusal in plan.refusals),
+            hint="; ".join(dict.fromkeys(refusal.hint for refusal in plan.refusals)),
+        )
+
+
+def _stall(error: ReconcilerError) -> Stall:
+    return Stall(reason=error.message, hint=error.hint, waiting=isinstance(error, Waiting))
+
+
+def _write_lock(host: Host, prepared: Prepared) -> bytes | None:
+    """Write what resolving has found; gives the lock file's bytes as they are then."""
+    if not prepared.changes_lock:
+        return prepared.lock_before
+    if host.lock.read() != prepared.lock_before:
+        raise Refused(
+            f"{host.lock_path} changed while we were at work, so it is left as it is",
+            hint="run again: the plan is made anew from what stands there now",
+        )
+    text = render_lock(prepared.lock)
+    host.lock.write(text)
+    return text
+
+
+def _failed_models(prepared: Prepared, fetched: Fetched) -> Mapping[ModelId, Stall]:
+    """Find the models that want bytes which could not be brought, where they are not yet."""
+    failures: dict[ModelId, Stall] = {}
+    for key, model in prepared.desired.models.items():
+        seen = prepared.observed.files
+        errors = [
+            fetched.failed[file.sha256]
+            for file in model.files
+            if file.sha256 in fetched.failed
+            and (file.path not in seen or seen[file.path].sha256 != file.sha256)
+        ]
+        if errors and model.spec.enabled:
+            failures[key] = _stall(errors[0])
+    return failures
+
+
+def _roll_out(
+    plan: Plan, host: Host, prepared: Prepared, *, run: str, lock_after: bytes | None
+) -> RolloutResult:
+    if plan.is_empty:
+        if plan.ledger_after != prepared.ledger:
+            host.inventory.save_ledger(plan.ledger_after)
+        return RolloutResult()
+    with shielded():
+        rollout = prepare_rollout(
+            plan,
+            host,
+            prepared.ledger,
+            run=run,
+            desired_digest=prepared.desired.digest,
+            lock_before=prepared.lock_before,
+            lock_after=lock_after,
+        )
+        return carry_out(rollout, host)
+
+
+def _reported(report: RunReport, plan: Plan, fetched: Fetched, result: RolloutResult) -> RunReport:
+    numbers = replace(
+        report,
+        failed=tuple(plan.stalled),
+        waiting=tuple(key for key, stall in plan.stalled.items() if stall.waiting),
+        fetched_bytes=fetched.fetched_bytes,
+        reused_bytes=fetched.reused_bytes,
+        downtime_seconds=round(result.downtime_seconds, 3),
+    )
+    if result.problem:
+        return replace(
+            numbers,
+            outcome=Outcome.ROLLED_BACK,
+            message=_problem(result),
+            log_lines=result.log_lines,
+        )
+    summary = plan.summary
+    done = replace(numbers, added=summary.added, updated=summary.updated, removed=summary.removed)
+    if plan.stalled:
+        return replace(done, outcome=Outcome.PARTIAL)
+    return replace(done, outcome=Outcome.IN_SYNC if plan.is_empty else Outcome.APPLIED)
+
+
+def _problem(result: RolloutResult) -> str:
+    if not result.old_state_problem:
+        return result.problem
+    return f"{result.problem}; the old state did not come up either: {result.old_state_problem}"

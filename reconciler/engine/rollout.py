@@ -1,0 +1,227 @@
+"""Carry a rollout out: each step can be done twice, so that it can be taken up where it stood.
+
+The order is fixed: old files away, new files in, config, restart, health gate, disposals. Old bytes
+and the old config live until the gate has passed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+
+from reconciler.core.actions import Place, Prune, Replace, Restart
+from reconciler.core.gate import Gate, expect_models
+from reconciler.core.ledger import Ledger
+from reconciler.core.names import Sha256
+from reconciler.core.observed import RuntimeStatus
+from reconciler.core.plan import Plan
+from reconciler.core.rollout import (
+    Disposal,
+    Move,
+    Rollout,
+    RolloutState,
+    as_bytes,
+    as_text,
+)
+from reconciler.core.yamltext.config import read_config
+from reconciler.engine.fetch import is_staged
+from reconciler.engine.health import listed_models, pass_gate
+from reconciler.engine.host import Host
+from reconciler.engine.rollback import RolloutResult, go_back, is_placed
+from reconciler.errors import (
+    DiskFull,
+    ReconcilerError,
+    RuntimeUnavailable,
+    TransferBroken,
+)
+
+
+def prepare_rollout(
+    plan: Plan,
+    host: Host,
+    ledger: Ledger,
+    *,
+    run: str,
+    desired_digest: str,
+    lock_before: bytes | None,
+    lock_after: bytes | None,
+) -> Rollout:
+    """Turn a plan whose bytes are all staged into a rollout. Nothing that shows is changed.
+
+    The locks are the file's bytes before this run and now.
+
+    Raises:
+        TransferBroken: bytes are not staged after all; the next run brings them.
+        ReconcilerError: the container or the models folder cannot be looked at.
+    """
+    restart = any(isinstance(action, Restart) for action in plan.actions)
+    listed = listed_models(host) if restart else None
+    return Rollout(
+        run=run,
+        desired_digest=desired_digest,
+        moves=_moves(plan, host, run),
+        disposals=tuple(
+            Disposal(
+                path=action.path,
+                sha256=ledger.files[action.path].sha256,
+                trash=f"trash/{run}/{action.path}" if action.to_trash else None,
+            )
+            for action in plan.actions
+            if isinstance(action, Prune)
+        ),
+        config_before=as_text(plan.config_before),
+        config_after=as_text(plan.config_after),
+        restart=restart,
+        listed_before=tuple(sorted(listed)) if listed is not None else None,
+        changes_lock=lock_after != lock_before,
+        lock_before=as_text(lock_before),
+        lock_after=as_text(lock_after),
+        ledger_before=ledger,
+        ledger_after=plan.ledger_after,
+    )
+
+
+def carry_out(rollout: Rollout, host: Host) -> RolloutResult:
+    """Bring a rollout to its end from wherever it stands: applied, or taken back.
+
+    Raises:
+        ReconcilerError: it could not be brought to an end; it is written down, so the next run can.
+    """
+    downtime = 0.0
+    if rollout.state is RolloutState.STARTED:
+        host.inventory.save_rollout(rollout)
+        rollout, downtime = _go_forward(rollout, host)
+        # Where even this has no room, the next run comes to the same end from the start.
+        with suppress(DiskFull):
+            host.inventory.save_rollout(rollout)
+    if rollout.state is RolloutState.FAILED:
+        return replace(go_back(rollout, host), downtime_seconds=downtime)
+    kept = [item for item in rollout.disposals if not _dispose(item, host)]
+    still_there = {item.path: rollout.ledger_before.files[item.path] for item in kept}
+    files = {**rollout.ledger_after.files, **still_there}
+    host.inventory.end_rollout(replace(rollout.ledger_after, files=files))
+    return RolloutResult(downtime_seconds=downtime)
+
+
+def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:
+    """Give every placement a staged file of its own."""
+    moves = []
+    numbers: Counter[Sha256] = Counter()
+    for action in plan.actions:
+        if not isinstance(action, Place | Replace):
+            continue
+        number = numbers[action.sha256]
+        numbers[action.sha256] += 1
+        if number:
+            _stage_again(action.sha256, number, host)
+        staged = host.folder.stage_name(action.sha256, number)
+        identity = host.folder.look_kept(staged)
+        if identity is None or not is_staged(staged, action.sha256, host):
+            raise TransferBroken(
+                f"{action.path} changed while other bytes were brought", hint="run again"
+            )
+        moves.append(
+            Move(
+                path=action.path,
+                sha256=action.sha256,
+                staged=staged,
+                inode=identity.inode,
+                trash=f"trash/{run}/{action.path}" if isinstance(action, Replace) else None,
+            )
+        )
+    return tuple(moves)
+
+
+def _stage_again(sha256: Sha256, number: int, host: Host) -> None:
+    host.folder.stage_again(sha256, number)
+    first = host.folder.look_kept(host.folder.stage_name(sha256, 0))
+    other = host.folder.look_kept(host.folder.stage_name(sha256, number))
+    known = host.digests.find(first) if first else None
+    if known is not None and other is not None and other != first:
+        host.digests.record(other, known)
+
+
+def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
+    """Go as far as it goes; gives how that ended, and the seconds without a healthy answer."""
+    try:
+        _place_files(rollout, host)
+        rollout = _write_config(rollout, host)
+        restart = rollout.restart and host.runtime.observe().status is not RuntimeStatus.UNMANAGED
+    except ReconcilerError as error:
+        return _failed(rollout, error.message, restarted=False), 0.0
+    if not restart:
+        return replace(rollout, state=RolloutState.PASSED), 0.0
+    began = host.clock.monotonic()
+    try:
+        host.runtime.restart()
+    except RuntimeUnavailable as error:
+        return _failed(rollout, error.message, restarted=True), 0.0
+    except ReconcilerError as error:
+        return _failed(rollout, error.message, restarted=True, unhealthy=True), 0.0
+    restarting_seconds = host.clock.monotonic() - began
+    result = pass_gate(host, _gate_after(rollout))
+    downtime = restarting_seconds + result.downtime_seconds
+    if not result.passed:
+        return _failed(rollout, result.problem, restarted=True, unhealthy=True), downtime
+    return replace(rollout, state=RolloutState.PASSED), downtime
+
+
+def _failed(rollout: Rollout, reason: str, *, restarted: bool, unhealthy: bool = False) -> Rollout:
+    return replace(
+        rollout,
+        state=RolloutState.FAILED,
+        reason=reason,
+        restart=restarted,
+        unhealthy=unhealthy,
+    )
+
+
+def _place_files(rollout: Rollout, host: Host) -> None:
+    """Take shard 1 of a set away first and put it back last: a load in between fails cleanly."""
+    for move in rollout.moves:
+        if move.trash and not host.folder.keeps(move.trash) and not is_placed(move, host):
+            host.folder.discard(move.path, move.trash)
+    for move in reversed(rollout.moves):
+        if not is_placed(move, host):
+            if not is_staged(move.staged, move.sha256, host):
+                raise TransferBroken(f"the bytes for {move.path} are no longer staged")
+            host.folder.put(move.staged, move.path)
+        host.folder.stamp(move.path, move.sha256)
+
+
+def _write_config(rollout: Rollout, host: Host) -> Rollout:
+    if host.config is None or not rollout.changes_config or rollout.config_written:
+        return rollout
+    before, after = as_bytes(rollout.config_before), as_bytes(rollout.config_after) or b""
+    found = host.config.read()
+    if found != after:
+        cut_short = before is not None and host.config.half_written(before, after)
+        host.config.write(after, expected=found if cut_short else before, now=host.clock.now())
+    rollout = replace(rollout, config_written=True)
+    host.inventory.save_rollout(rollout)
+    return rollout
+
+
+def _gate_after(rollout: Rollout) -> Gate:
+    config = read_config((rollout.config_after or "").encode(), "config")
+    return expect_models(
+        config, rollout.ledger_before, rollout.ledger_after, rollout.listed_before or ()
+    )
+
+
+def _dispose(disposal: Disposal, host: Host) -> bool:
+    """Take one file away, if it is still the one that was meant; False where that fails."""
+    try:
+        found = host.folder.look(disposal.path)
+        known = host.digests.find(found[0]) if found else None
+        if known is not None and known.sha256 == disposal.sha256:
+            if disposal.trash is None:
+                host.folder.delete(disposal.path)
+            else:
+                host.folder.discard(disposal.path, disposal.trash)
+        host.folder.remove_empty_folders(disposal.path)
+    except ReconcilerError as error:
+        host.reporter.warn(f"{disposal.path} stays for now: {error.message}", error.hint)
+        return False
+    return True

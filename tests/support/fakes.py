@@ -1,0 +1,136 @@
+"""The ports that cannot be had for real in a test: time, and llama-swap in its container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
+from reconciler.core.ports import Clock, Progress, Reporter, Runtime, Server
+from reconciler.core.yamltext.config import read_config
+from reconciler.errors import ServerUnreachable
+
+
+class FakeClock(Clock):
+    """Time that passes only where somebody sleeps; each look at the date is a millisecond later."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """The time now, in UTC."""
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since the start of the test."""
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, at once."""
+        self.seconds += seconds
+
+
+class _NoProgress(Progress):
+    def advance(self, count_bytes: int) -> None:
+        """Nobody looks."""
+
+
+class Heard(Reporter):
+    """Keeps what it is told, line by line."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warnings: list[str] = []
+        self.hints: list[str] = []
+        self.tasks: list[str] = []
+
+    def task(self, doing: str, name: str, size_bytes: int) -> Progress:  # noqa: ARG002 - the port's
+        """Keep what is being done to which file."""
+        self.tasks.append(f"{doing} {name}")
+        return _NoProgress()
+
+    def say(self, message: str) -> None:
+        """Keep it."""
+        self.said.append(message)
+
+    def warn(self, message: str, hint: str = "") -> None:
+        """Keep it."""
+        self.warnings.append(message)
+        self.hints.append(hint)
+
+
+def _accepts(_config: str) -> bool:
+    return True
+
+
+@dataclass
+class FakeLlamaSwap(Runtime, Server):
+    """A container with llama-swap in it, which reads its config when it is restarted.
+
+    `accepts` decides whether it comes up with a config. It sees `models` under the same path.
+    """
+
+    config: Path
+    models: Path
+    accepts: Callable[[str], bool] = _accepts
+    status: RuntimeStatus = RuntimeStatus.RUNNING
+    restarts: int = 0
+    up: bool = True
+    listed: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        self._load()
+
+    def observe(self) -> RuntimeState:
+        """Look at it."""
+        return RuntimeState(
+            kind="docker",
+            status=self.status,
+            name="swap",
+            mappings=(PathMapping(host=str(self.models), container=str(self.models)),),
+            config_path=str(self.config),
+            url="http://127.0.0.1:9",
+        )
+
+    def restart(self) -> None:
+        """Read the config anew."""
+        self.restarts += 1
+        self.status = RuntimeStatus.RUNNING
+        self._load()
+
+    def last_log_lines(self, count: int) -> tuple[str, ...]:
+        """One line is all it logs."""
+        return ("the last words",)[:count]
+
+    def open(self, url: str) -> Server:
+        """Give its HTTP interface."""
+        assert url == self.observe().url
+        return self
+
+    def is_healthy(self) -> bool:
+        """Whether it came up."""
+        return self.up
+
+    def model_ids(self) -> frozenset[str]:
+        """The IDs of the config it came up with."""
+        if not self.up:
+            raise ServerUnreachable("no answer")
+        return self.listed
+
+    def alias_ids(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def version(self) -> str | None:
+        """It does not say."""
+        return None
+
+    def _load(self) -> None:
+        data = self.config.read_bytes() if self.config.exists() else b""
+        self.up = self.accepts(data.decode())
+        if self.up:
+            self.listed = frozenset(read_config(data, "config").models)
