@@ -1,0 +1,1 @@
+"""Parse, wire, print: the command line."""

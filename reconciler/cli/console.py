@@ -1,0 +1,138 @@
+"""What people see: results on stdout, the log and the progress bars on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from reconciler.cli.terminal import Style, human_bytes, is_terminal, printable
+from reconciler.core.ports import Progress
+
+if TYPE_CHECKING:
+    from reconciler.cli.bars import Bars
+
+
+class Console:
+    """The log and the progress of one command, on stderr: the `Reporter` port.
+
+    Use it as a context manager, so that the bars are taken down whatever happens.
+    """
+
+    def __init__(self, *, quiet: bool, log_format: str, no_color: bool) -> None:
+        self._quiet = quiet
+        self._as_json = log_format == "json"
+        self._style = Style(sys.stderr, no_color=no_color)
+        self._no_color = no_color
+        usable = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+        self._show_bars = usable and not quiet and not self._as_json
+        self._bars: Bars | None = None
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.take_down()
+
+    def take_down(self) -> None:
+        """Take the bars down, so that plain text can follow."""
+        with self._guard:
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+
+    def say(self, message: str) -> None:
+        """One line worth knowing."""
+        if not self._quiet:
+            self._log("info", message, printable(message))
+
+    def warn(self, message: str, hint: str = "") -> None:
+        """One line that a person should act on, and the next step."""
+        shown = f"{self._style('warning:', 'yellow')} {printable(message)}"
+        self._log("warning", message, f"{shown}{self._hint(hint)}", hint=hint)
+
+    def fail(self, message: str, hint: str) -> None:
+        """The error that ends the command, and its next step."""
+        self.take_down()
+        if self._as_json:
+            self._log("error", message, message, hint=hint)
+            return
+        shown = f"{self._style('error:', 'red')} {printable(message)}{self._hint(hint)}"
+        print(shown, file=sys.stderr)
+
+    def task(self, doing: str, name: str, size_bytes: int) -> Progress:
+        """Begin to show work on one file."""
+        if self._show_bars:
+            return self._shown_bars().add(doing, name, size_bytes)
+        return _Lines(self, doing, name, size_bytes)
+
+    def can_ask(self) -> bool:
+        """Whether a person is at the terminal, sees what we print and can answer."""
+        return all(is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+    def ask(self, question: str) -> bool:
+        """Ask a person for a yes; anything else is a no, the end of the input too."""
+        self.take_down()
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        try:
+            answer = sys.stdin.readline()
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            raise
+        if not answer.endswith("\n"):
+            print(file=sys.stderr)
+        return answer.strip().lower() in ("y", "yes")
+
+    def _hint(self, hint: str) -> str:
+        return f"\n{self._style('hint:', 'blue')} {printable(hint)}" if hint else ""
+
+    def _log(self, level: str, message: str, shown: str, **more: Any) -> None:
+        if self._as_json:
+            line = {"time": datetime.now(UTC).isoformat(), "level": level, "message": message}
+            shown = json.dumps(line | more)
+        with self._guard:
+            if self._bars is not None:
+                self._bars.print(shown)
+            else:
+                print(shown, file=sys.stderr)
+
+    def _shown_bars(self) -> Bars:
+        with self._guard:
+            if self._bars is None:
+                from reconciler.cli.bars import Bars
+
+                self._bars = Bars(no_color=self._no_color)
+            return self._bars
+
+
+class _Lines:
+    """Where there is no terminal: one line at the start, one for each quarter of a large file."""
+
+    _WORTH_QUARTERS = 100_000_000
+
+    def __init__(self, console: Console, doing: str, name: str, size_bytes: int) -> None:
+        self._console = console
+        self._what = f"{doing} {name}"
+        self._size = size_bytes
+        self._done = 0
+        self._quarter = 0
+        console.say(f"{self._what} ({human_bytes(size_bytes)})")
+
+    def advance(self, count_bytes: int) -> None:
+        self._done += count_bytes
+        if self._size < self._WORTH_QUARTERS:
+            return
+        quarter = 4 * self._done // self._size
+        if quarter > self._quarter:
+            self._quarter = quarter
+            self._console.say(f"{self._what}: {25 * quarter} %")

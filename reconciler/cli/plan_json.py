@@ -1,0 +1,29 @@
+"""A plan as machines read it: one JSON object, whose shape `format_version` names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from reconciler.core.plan import Plan
+
+FORMAT_VERSION: Final = 1
+_NAMES: Final = {"SetEntry": "set_entry", "RemoveEntry": "remove_entry"}
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Give the plan as plain JSON values; see `docs/commands.md` for what each means."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": plan.fingerprint,
+        "actions": [
+            {"action": _NAMES.get(name := type(item).__name__, name.lower()), **asdict(item)}
+            for item in plan.actions
+        ],
+        "unchanged": list(plan.unchanged),
+        "drift": [asdict(item) for item in plan.drift],
+        "warnings": list(plan.warnings),
+        "refusals": [asdict(item) for item in plan.refusals],
+        "stalled": {key: asdict(stall) for key, stall in plan.stalled.items()},
+        "summary": asdict(plan.summary),
+    }

@@ -1,0 +1,63 @@
+"""What a run did, as people read it, and the exit code that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.cli.console import Console
+from reconciler.cli.terminal import Style, human_bytes
+from reconciler.core.names import ModelId
+from reconciler.core.runs import Outcome, RunReport
+
+_CODES = {
+    Outcome.IN_SYNC: 0,
+    Outcome.APPLIED: 0,
+    Outcome.PARTIAL: 4,
+    Outcome.REFUSED: 1,
+    Outcome.DECLINED: 1,
+    Outcome.FAILED: 1,
+    Outcome.ROLLED_BACK: 5,
+    Outcome.INTERRUPTED: 130,
+}
+_COLORS = {Outcome.IN_SYNC: "green", Outcome.APPLIED: "green", Outcome.DECLINED: "yellow"}
+
+
+def render_report(report: RunReport, kinds: Mapping[ModelId, str], style: Style) -> str:
+    """Give one line on what a run did, ending in a line break.
+
+    `kinds` is how its plan called the change of each model.
+    """
+    restored = [key for key in report.updated if kinds.get(ModelId(key)) == "restore"]
+    updated = [key for key in report.updated if key not in restored]
+    facts = [
+        f"{len(models)} {verb}"
+        for verb, models in (
+            ("added", report.added),
+            ("updated", updated),
+            ("restored", restored),
+            ("removed", report.removed),
+            ("failed", report.failed),
+        )
+        if models
+    ]
+    if report.fetched_bytes:
+        facts.append(f"fetched {human_bytes(report.fetched_bytes)}")
+    if report.reused_bytes:
+        facts.append(f"reused {human_bytes(report.reused_bytes)}")
+    if report.downtime_seconds:
+        facts.append(f"{report.downtime_seconds:.1f} s without an answer")
+    color = _COLORS.get(report.outcome, "red")
+    head = style(report.outcome.value.capitalize(), color)
+    return f"{head}: {' · '.join(facts) or 'nothing was changed'}\n"
+
+
+def exit_code_of(report: RunReport, console: Console) -> int:
+    """Give the exit code; what went wrong is said on the way."""
+    if report.outcome is Outcome.ROLLED_BACK:
+        for line in report.log_lines:
+            console.warn(f"container log: {line}")
+        console.fail(
+            f"unhealthy, rolled back: {report.message}",
+            "mend what it says, then run again; the watch loop waits for a changed manifest",
+        )
+    return _CODES[report.outcome]

@@ -1,0 +1,233 @@
+"""Settings: options win over the environment, that over `.env`, that over defaults."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.observed import PathMapping
+from reconciler.errors import UsageError
+
+_HINT = "see `reconcile --help` for what it takes"
+_TRUE = {"1", "on", "yes", "true"}
+_FALSE = {"", "0", "off", "no", "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a command may be told. None means: find out, or do without.
+
+    `environment` is what the settings were read from, for the adapters that know further names.
+    """
+
+    manifest: Path = Path("manifests")
+    models_dir: Path | None = None
+    config: Path | None = None
+    runtime: str | None = None
+    container: str = "llama-swap"
+    path_map: tuple[PathMapping, ...] = ()
+    llama_swap_url: str | None = None
+    llama_swap_api_key: str | None = None
+    llama_server: str | None = None
+    hf_endpoint: str = "https://huggingface.co"
+    offline: bool = False
+    locked: bool = False
+    yes: bool = False
+    allow_prune: bool = False
+    json: bool = False
+    detailed_exitcode: bool = False
+    lock_timeout: float = 30.0
+    health_timeout: float = 60.0
+    max_backups: int = 3
+    resync: float = 600.0
+    debounce: float = 0.3
+    verbose: bool = False
+    quiet: bool = False
+    log_format: str = "text"
+    no_color: bool = False
+    environment: Mapping[str, str]
+
+
+def load_settings(options: Namespace, environment: Mapping[str, str] | None = None) -> Settings:
+    """Join options, environment and `.env` (in the working folder) into settings.
+
+    Raises:
+        UsageError: a value is not of its setting's kind; the message names where it was given.
+    """
+    environment = {**_dotenv(Path(".env")), **(os.environ if environment is None else environment)}
+    values: dict[str, Any] = {}
+    for name in _PARSERS:
+        value = _find(name, options, environment)
+        if value is not None:
+            values[name] = value
+    # https://no-color.org: present and not empty, whatever its value.
+    values["no_color"] = values.get("no_color", False) or bool(environment.get("NO_COLOR"))
+    return Settings(**values, environment=environment)
+
+
+def load_how_shown(options: Namespace, environment: Mapping[str, str] | None = None) -> Settings:
+    """Give only the settings on how things are shown, the others at their defaults; never raises.
+
+    A value that is wrong counts as not given: that it is wrong must still be said somehow.
+    """
+    environment = os.environ if environment is None else environment
+    with suppress(UsageError):
+        environment = {**_dotenv(Path(".env")), **environment}
+    values: dict[str, Any] = {}
+    for name in ("json", "quiet", "verbose", "log_format", "no_color"):
+        with suppress(UsageError):
+            values[name] = _find(name, options, environment)
+    values = {name: value for name, value in values.items() if value is not None}
+    values["no_color"] = values.get("no_color", False) or bool(environment.get("NO_COLOR"))
+    return Settings(**values, environment=environment)
+
+
+def setting_names() -> tuple[str, ...]:
+    """Give the names of all settings, as `RECONCILER_<NAME>` spells them in upper case."""
+    return tuple(item.name for item in fields(Settings) if item.name != "environment")
+
+
+def _find(name: str, options: Namespace, environment: Mapping[str, str]) -> Any:
+    """Give the value of one setting, None where nobody gave one."""
+    parse = _PARSERS[name]
+    given = getattr(options, name, None)
+    if given is not None:
+        return _parsed(parse, given, f"--{name.replace('_', '-')}")
+    for variable in (f"RECONCILER_{name.upper()}", *_OLDER_NAMES.get(name, ())):
+        if environment.get(variable):
+            return _parsed(parse, environment[variable], variable)
+    return None
+
+
+def _dotenv(path: Path) -> Mapping[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(
+            f"{path}: cannot be read: {why}",
+            hint="settings are read from it; mend it, or run in another folder",
+        ) from error
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            raise UsageError(
+                f"{path}:{binding.original.line}: this is not NAME=VALUE",
+                hint="mend that line; one that begins with # is a comment",
+            )
+    values = dotenv_values(stream=StringIO(text))
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _parsed(parse: Callable[[Any], Any], given: object, where: str) -> Any:
+    try:
+        return parse(given)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}", hint=_HINT) from error
+
+
+def _flag(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    text = str(given).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError(f"{given!r} is neither on nor off")
+
+
+def _number(given: object) -> float:
+    try:
+        number = float(str(given))
+    except ValueError:
+        raise ValueError(f"{given!r} is not a number of seconds") from None
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{given!r} is not a number of seconds")
+    return number
+
+
+def _count(given: object) -> int:
+    text = str(given).strip()
+    if not text.isdecimal():
+        raise ValueError(f"{given!r} is not a whole number")
+    return int(text)
+
+
+def _choice(*allowed: str) -> Callable[[object], str]:
+    def parse(given: object) -> str:
+        if given not in allowed:
+            raise ValueError(f"{given!r} is none of {', '.join(allowed)}")
+        return str(given)
+
+    return parse
+
+
+def _text(given: object) -> str:
+    # Most often a variable that is not set: "" as a path would be the working folder.
+    if not str(given).strip():
+        raise ValueError("is empty")
+    return str(given)
+
+
+def _path(given: object) -> Path:
+    try:
+        return Path(_text(given)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{given!r}: the home folder is not known; write it out") from None
+
+
+def _path_map(given: object) -> tuple[PathMapping, ...]:
+    pairs = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
+    mappings = []
+    for pair in pairs:
+        host, _, container = str(pair).strip().rpartition("=")
+        if not (host.startswith("/") and container.startswith("/")):
+            raise ValueError(f"{pair!r} is not HOST=CONTAINER with two absolute paths")
+        mappings.append(PathMapping(host=host, container=container))
+    return tuple(mappings)
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "manifest": _path,
+    "models_dir": _path,
+    "config": _path,
+    "runtime": _choice("docker", "none"),
+    "container": _text,
+    "path_map": _path_map,
+    "llama_swap_url": _text,
+    "llama_swap_api_key": _text,
+    "llama_server": _text,
+    "hf_endpoint": _text,
+    "offline": _flag,
+    "locked": _flag,
+    "yes": _flag,
+    "allow_prune": _flag,
+    "json": _flag,
+    "detailed_exitcode": _flag,
+    "lock_timeout": _number,
+    "health_timeout": _number,
+    "max_backups": _count,
+    "resync": _number,
+    "debounce": _number,
+    "verbose": _flag,
+    "quiet": _flag,
+    "log_format": _choice("text", "json"),
+    "no_color": _flag,
+}
+_OLDER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "models_dir": ("LLAMA_SWAP_MODELS_DIR",),
+    "config": ("LLAMA_SWAP_CONFIG",),
+    "container": ("LLAMA_SWAP_CONTAINER",),
+    "max_backups": ("LLAMA_SWAP_MAX_BACKUPS",),
+    "hf_endpoint": ("HF_ENDPOINT",),
+    "offline": ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
+}

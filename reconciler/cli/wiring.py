@@ -1,0 +1,227 @@
+"""Join the engine's ports with the adapters, by what the settings say: the one place that may."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from reconciler.adapters.llamaswap.api import LlamaSwapServer
+from reconciler.adapters.llamaswap.config_file import ConfigFile
+from reconciler.adapters.manifest_files import lock_path_of, read_manifest
+from reconciler.adapters.store.inventory import Inventory
+from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
+from reconciler.adapters.store.lock_file import LockTextFile
+from reconciler.adapters.store.models_folder import ModelsFolder
+from reconciler.adapters.store.run_lock import RunLock
+from reconciler.adapters.system_clock import SystemClock
+from reconciler.cli.network import Network
+from reconciler.cli.settings import Settings
+from reconciler.core.manifest import Manifest
+from reconciler.core.names import STATE_FOLDER
+from reconciler.core.observed import RuntimeState, RuntimeStatus
+from reconciler.core.ports import Reporter, Runtime
+from reconciler.core.reading.manifest_text import parse_manifest
+from reconciler.core.yamltext.config import read_config
+from reconciler.engine.host import Host
+from reconciler.engine.pins import PinSources
+from reconciler.errors import Fault, ManifestInvalid, ReconcilerError, UsageError
+
+_READABLE = "run as a user who may read it, or mend its owner and mode"
+_STARTER = """\
+begin one in {file}:
+
+    version: 1
+    models:
+      qwen3-0.6b:
+        source: unsloth/Qwen3-0.6B-GGUF:Q8_0
+
+then look at what it would do: `reconcile --plan`. To see it all at work first: `reconcile demo`"""
+_MODELS_MOUNT = "/models"
+_DOCKER_SERVER = "/app/llama-server"
+_HOST_SERVER = "llama-server"
+
+
+def load_manifest(settings: Settings) -> Manifest:
+    """Read and check the manifest. Raises `ManifestInvalid`."""
+    try:
+        texts = read_manifest(settings.manifest)
+    except ManifestInvalid as error:
+        raise ManifestInvalid(error.faults, hint=_how_to_begin(settings.manifest)) from error
+    except OSError as error:
+        where = str(error.filename or settings.manifest)
+        fault = Fault(path=where, line=0, column=0, message=f"cannot be read: {error.strerror}")
+        raise ManifestInvalid([fault], hint=_READABLE) from error
+    return parse_manifest(texts)
+
+
+@contextmanager
+def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> Iterator[Host]:
+    """Open everything a pass needs, and close it again.
+
+    With `for_writing=False` nothing on the host can be changed, not even by accident.
+
+    Raises:
+        UsageError: a folder or file that is needed is named nowhere.
+        RuntimeUnavailable: the container cannot be looked at.
+        ReconcilerError: the models folder is not there, or its inventory is damaged.
+    """
+    clock = SystemClock()
+    runtime = _runtime(settings)
+    state = runtime.observe()
+    folder = ModelsFolder(_models_dir(settings, state))
+    if for_writing:
+        folder.prepare()
+    config = _config(settings, state)
+    lock_path = lock_path_of(settings.manifest)
+    with (
+        closing(Inventory(folder.state, for_writing=for_writing)) as inventory,
+        closing(
+            KnownDigests(
+                inventory.digests,
+                cache_folder=cache_folder(settings.environment),
+                keep_in_cache=not for_writing,
+                reporter=reporter,
+            )
+        ) as digests,
+        closing(Network(settings, clock, reporter)) as network,
+    ):
+        yield Host(
+            hub=network,
+            transfer=network,
+            local=HashedFiles(digests),
+            digests=digests,
+            folder=folder,
+            inventory=inventory,
+            lock=LockTextFile(lock_path),
+            lock_path=str(lock_path),
+            config=config,
+            config_path=str(config.path) if config else None,
+            runtime=runtime,
+            open_server=lambda url: LlamaSwapServer(url, api_key=_api_key(settings, config)),
+            clock=clock,
+            reporter=reporter,
+            llama_server=_llama_server(settings, state),
+            health_timeout_seconds=settings.health_timeout,
+        )
+
+
+@contextmanager
+def locked_host(settings: Settings, reporter: Reporter) -> Iterator[Host]:
+    """Open the host for writing and hold its run lock. Raises also `LockHeld`."""
+    with (
+        open_host(settings, reporter, for_writing=True) as host,
+        RunLock(
+            host.folder.root / STATE_FOLDER,
+            timeout_seconds=settings.lock_timeout,
+            clock=host.clock,
+        ),
+    ):
+        yield host
+
+
+@contextmanager
+def open_pins(
+    settings: Settings, reporter: Reporter
+) -> Iterator[tuple[LockTextFile, str, PinSources]]:
+    """Open what the lock is made from. The host itself is not looked at.
+
+    The models folder is used where it is known, only to tell local files that lie in it.
+    """
+    lock_path = lock_path_of(settings.manifest)
+    with (
+        closing(
+            KnownDigests(
+                None,
+                cache_folder=cache_folder(settings.environment),
+                keep_in_cache=True,
+                reporter=reporter,
+            )
+        ) as cache,
+        closing(Network(settings, SystemClock(), reporter)) as network,
+    ):
+        yield (
+            LockTextFile(lock_path),
+            str(lock_path),
+            PinSources(
+                hub=network,
+                transfer=network,
+                local=HashedFiles(cache),
+                models_dir=str(settings.models_dir.resolve()) if settings.models_dir else None,
+            ),
+        )
+
+
+def _how_to_begin(manifest: Path) -> str:
+    """Say what to do where there is no manifest; where one cannot be read, whose it should be."""
+    if manifest.is_file() or (manifest.is_dir() and not os.access(manifest, os.R_OK | os.X_OK)):
+        return _READABLE
+    file = manifest if manifest.suffix in (".yaml", ".yml") else manifest / "home.yaml"
+    return _STARTER.format(file=file)
+
+
+def _runtime(settings: Settings) -> Runtime:
+    from reconciler.adapters.runtime.docker import DockerRuntime, find_container
+    from reconciler.adapters.runtime.told import ToldRuntime
+    from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
+
+    kind = settings.runtime
+    if kind is None:
+        found = find_container(settings.container, environ=settings.environment)
+        kind = "docker" if found else "none"
+    runtime: Runtime = UnmanagedRuntime()
+    if kind == "docker":
+        runtime = DockerRuntime(container=settings.container, environ=settings.environment)
+    return ToldRuntime(runtime, url=settings.llama_swap_url, mappings=settings.path_map)
+
+
+def _models_dir(settings: Settings, state: RuntimeState) -> Path:
+    if settings.models_dir is not None:
+        return settings.models_dir
+    for mapping in state.mappings:
+        if mapping.container == _MODELS_MOUNT:
+            return Path(mapping.host)
+    raise UsageError(
+        "the models folder is not known",
+        hint="name it with --models-dir PATH (or RECONCILER_MODELS_DIR); a container's is taken "
+        f"from its mount at {_MODELS_MOUNT}",
+    )
+
+
+def _config(settings: Settings, state: RuntimeState) -> ConfigFile | None:
+    named = settings.config or (Path(state.config_path) if state.config_path else None)
+    if named is None:
+        if state.status is not RuntimeStatus.UNMANAGED:
+            raise UsageError(
+                f"container {state.name} does not say where its config lies on this host",
+                hint="name it with --config PATH (or RECONCILER_CONFIG)",
+            )
+        return None
+    if not named.parent.is_dir():
+        raise UsageError(
+            f"the folder of llama-swap's config is not there: {named.parent}",
+            hint="name the config that llama-swap reads with --config PATH",
+        )
+    # However the mounted file was named, a rename would not be seen inside the container.
+    in_place = state.config_is_mount and named.resolve() == Path(state.config_path or "").resolve()
+    return ConfigFile(named.absolute(), in_place=in_place, max_backups=settings.max_backups)
+
+
+def _llama_server(settings: Settings, state: RuntimeState) -> str:
+    if settings.llama_server:
+        return settings.llama_server
+    return _HOST_SERVER if state.status is RuntimeStatus.UNMANAGED else _DOCKER_SERVER
+
+
+def _api_key(settings: Settings, config: ConfigFile | None) -> str | None:
+    """Give the key from the settings, else the first literal one of the config."""
+    if settings.llama_swap_api_key:
+        return settings.llama_swap_api_key
+    try:
+        data = config.read() if config else None
+        keys = read_config(data, "config").data.get("apiKeys") if data else None
+    except ReconcilerError:
+        return None
+    literal = [key for key in keys if "${" not in str(key)] if isinstance(keys, list) else []
+    return str(literal[0]) if literal else None
