@@ -1,0 +1,1 @@
+"""What things cost, measured beside a peer; never asserted by a test."""

@@ -1,0 +1,1 @@
+"""What a plan with nothing to do costs."""

@@ -1,0 +1,76 @@
+"""Hosts of any size to plan for, made without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def applied_host(home: Path, count: int) -> dict[str, str]:
+    """Make a host that serves `count` models and is in sync; give the settings that lead to it."""
+    manifest = ["version: 1", "models:"]
+    pins: dict[str, Any] = {}
+    for number in range(count):
+        name = f"model-{number:05d}"
+        repo = f"acme/{name}-GGUF"
+        manifest += [f"  {name}:", f"    source: {repo}:Q4_K_M"]
+        manifest += ["    serve:", "      args: {ctx-size: 8192}"]
+        path = home / "models" / repo / f"{name}-Q4_K_M.gguf"
+        path.parent.mkdir(parents=True)
+        data = f"GGUF {name}".encode()
+        path.write_bytes(data)
+        pins[name] = _pin(repo, path.name, data)
+    (home / "manifests").mkdir()
+    (home / "manifests" / "home.yaml").write_text("\n".join(manifest) + "\n")
+    lock = json.dumps({"version": 1, "models": pins}, indent=2, sort_keys=True)
+    (home / "manifests" / "home.yaml.lock").write_text(lock + "\n")
+    (home / "config.yaml").write_text("models:\n  mine:\n    cmd: server --port ${PORT}\n")
+    settings = {
+        "RECONCILER_MANIFEST": str(home / "manifests" / "home.yaml"),
+        "RECONCILER_MODELS_DIR": str(home / "models"),
+        "RECONCILER_CONFIG": str(home / "config.yaml"),
+        "RECONCILER_RUNTIME": "none",
+        "XDG_CACHE_HOME": str(home / "cache"),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "reconciler", "--yes", "--quiet", "--offline"],
+        env={**os.environ, **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return settings
+
+
+def generated_config(count: int) -> str:
+    """Give a config of `count` models with 25 lines each, as generators write them."""
+    lines = ["healthCheckTimeout: 120", "startPort: 10001", "models:"]
+    for number in range(count):
+        name = f"model-{number:05d}"
+        lines += [f'  "{name}":', f'    name: "Model {number}"', "    cmd: |"]
+        lines += ["      /app/llama-server", "      --port ${PORT}"]
+        lines += [f"      -m /models/acme/{name}-GGUF/{name}-Q4_K_M.gguf"]
+        lines += [f"      --option-{option} {option}" for option in range(8)]
+        lines += ["    ttl: 300", "    aliases:", f"      - {name}-latest", f"      - {name}-q4"]
+        lines += ["    env:", '      - "CUDA_VISIBLE_DEVICES=0"', "    metadata:"]
+        lines += ["      architecture: llama", "      context: 8192", "      quant: Q4_K_M"]
+        lines += ["    filters:"]
+    return "\n".join([*lines, ""])
+
+
+def _pin(repo: str, name: str, data: bytes) -> dict[str, Any]:
+    file = {"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    part = {"role": "model", "repo": repo, "commit": "0" * 40, "files": [file]}
+    asked: dict[str, Any] = {
+        "source": f"{repo}:Q4_K_M",
+        "revision": None,
+        "mmproj": "none",
+        "draft": None,
+        "files": {},
+    }
+    return {"asked": asked, "parts": [part]}
