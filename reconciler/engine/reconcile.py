@@ -14,7 +14,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lock import Lock
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import ModelId
-from reconciler.core.observed import Observed
+from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.runs import Outcome, RunReport
@@ -97,7 +97,7 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
     )
     ledger = host.inventory.load_ledger()
     observed = observe(host, desired, ledger)
-    _expect_the_same_runtime(ledger, observed, options)
+    _expect_the_same_runtime(ledger, observed.runtime, options)
     return Prepared(
         desired=desired,
         lock=resolution.lock,
@@ -115,9 +115,9 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
     )
 
 
-def _expect_the_same_runtime(ledger: Ledger, observed: Observed, options: Options) -> None:
+def _expect_the_same_runtime(ledger: Ledger, runtime: RuntimeState, options: Options) -> None:
     """An engine that is down must not pass for a host without one: every path would change."""
-    if ledger.container and not observed.runtime.name and not options.runtime_named:
+    if ledger.container and not runtime.name and not options.runtime_named:
         raise RuntimeUnavailable(
             f"container {ledger.container} served these models last time, "
             "and now no Docker engine that has it answers",
@@ -126,11 +126,12 @@ def _expect_the_same_runtime(ledger: Ledger, observed: Observed, options: Option
         )
 
 
-def settle(host: Host) -> None:
+def settle(host: Host, options: Options) -> None:
     """Bring what an earlier run did not finish to its end: carried on, or taken back.
 
     Raises:
         Refused: it was changing another config than this run manages.
+        RuntimeUnavailable: it had a container, and none is found now.
         ReconcilerError: it cannot be brought to an end yet.
     """
     unfinished = host.inventory.load_rollout()
@@ -142,6 +143,7 @@ def settle(host: Host) -> None:
             f"run {unfinished.run} was cut short while it changed {config_path}",
             hint=f"run once more with --config {config_path}, so that it can be finished",
         )
+    _expect_the_same_runtime(unfinished.ledger_after, host.runtime.observe(), options)
     host.reporter.say(f"finishing run {unfinished.run}, which was cut short")
     with shielded():
         result = carry_out(unfinished, host)

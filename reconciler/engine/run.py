@@ -40,7 +40,7 @@ def run_once(
         run=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", started_at=started.isoformat()
     )
     try:
-        settle(host)
+        settle(host, options)
         prepared = prepare(host, manifest, options)
         if approve(prepared):
             report = apply(host, prepared, report, options)

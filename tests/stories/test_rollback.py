@@ -471,8 +471,9 @@ def test_staged_bytes_that_changed_after_the_kill_are_not_placed(
 def test_container_that_is_gone_is_said_and_the_rest_can_be_settled_without(
     ready: tuple[Sandbox, FakeLlamaSwap],
 ) -> None:
-    """Killed before the restart, and the container is removed: nothing is lost, and with no
-    container to manage the run is finished without one.
+    """Killed before the restart, and the container is removed: nothing is lost, and the run can
+    still be finished when it is back. An engine that is merely not found is never taken for a host
+    without one; only when a person says that there is no container is the run finished without.
     """
     host, swap = ready
     swap.accepts = lambda _: True
@@ -486,11 +487,14 @@ def test_container_that_is_gone_is_said_and_the_rest_can_be_settled_without(
             self.observe()
 
     gone = Gone(config=host.config, models=host.models)
-    config = host.config.read_text()
+    before = visible(host)
     with pytest.raises(RuntimeUnavailable, match="no container"):
         run_pass(host, gone)
-    assert NEW_PATH not in host.model_files()
-    assert config != host.config.read_text()
+    with pytest.raises(RuntimeUnavailable, match="container swap"):
+        run_pass(host, None, runtime_named=False)
+    assert visible(host) == before
+    with opened(host) as (real, _):
+        assert real.inventory.load_rollout() is not None
     report = run_pass(host, None).report
     assert report.outcome in (Outcome.APPLIED, Outcome.IN_SYNC)
     assert NEW_PATH in host.model_files()

@@ -124,6 +124,7 @@ def run_pass(
     swap: FakeLlamaSwap | None = None,
     *,
     wrap: Mapping[str, Callable[[Any], Any]] | None = None,
+    runtime_named: bool = True,
     **changes: Any,
 ) -> RunResult:
     """Run one pass that nobody kills.
@@ -133,4 +134,5 @@ def run_pass(
     with opened(host, swap) as (real, manifest):
         wrapped = {name: make(getattr(real, name)) for name, make in (wrap or {}).items()}
         ports = replace(real, **changes, **wrapped)
-        return run_once(ports, manifest, Options(runtime_named=True), approve=lambda _: True)
+        options = Options(runtime_named=runtime_named)
+        return run_once(ports, manifest, options, approve=lambda _: True)
