@@ -68,7 +68,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
         ReconcilerError: the models folder is not there, or its inventory is damaged.
     """
     clock = SystemClock()
-    runtime = _runtime(settings)
+    runtime = _runtime(settings, reporter)
     state = runtime.observe()
     folder = ModelsFolder(_models_dir(settings, state))
     if for_writing:
@@ -161,14 +161,21 @@ def _how_to_begin(manifest: Path) -> str:
     return _STARTER.format(file=file)
 
 
-def _runtime(settings: Settings) -> Runtime:
+def _runtime(settings: Settings, reporter: Reporter) -> Runtime:
     from reconciler.adapters.runtime.docker import DockerRuntime, find_container
     from reconciler.adapters.runtime.told import ToldRuntime
     from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 
     kind = settings.runtime
     if kind is None:
-        found = find_container(settings.container, environ=settings.environment)
+        try:
+            found = find_container(settings.container, environ=settings.environment)
+        except ReconcilerError as error:
+            reporter.warn(
+                f"{error.message}; llama-swap is taken to run outside Docker",
+                f"{error.hint}; or say --runtime none, if that is so",
+            )
+            found = False
         kind = "docker" if found else "none"
     runtime: Runtime = UnmanagedRuntime()
     if kind == "docker":

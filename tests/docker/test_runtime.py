@@ -14,7 +14,7 @@ from reconciler.adapters.llamaswap.api import LlamaSwapServer
 from reconciler.adapters.runtime.docker import DockerRuntime, find_container
 from reconciler.core.observed import PathMapping, RuntimeStatus
 from reconciler.core.ports import Runtime
-from reconciler.errors import RuntimeFailed, RuntimeUnavailable
+from reconciler.errors import ReconcilerError, RuntimeFailed, RuntimeUnavailable
 from tests.support.engine import (
     NO_PROXY,
     Engine,
@@ -192,7 +192,9 @@ def test_the_current_docker_context_is_used(
 def test_the_default_runtime_is_chosen_by_what_is_there(
     engine: Engine, config: Path, models: Path, tmp_path: Path
 ) -> None:
-    """A container is found where it is, and is not where the name or the engine is wrong."""
+    """A container is found where it is, and is not where its name is wrong or no engine is; an
+    engine that is there and does not answer is an error, not an absence.
+    """
     swap = start_llama_swap(engine, config=config, models=models)
 
     assert find_container(swap.name, engine.url)
@@ -201,6 +203,6 @@ def test_the_default_runtime_is_chosen_by_what_is_there(
     assert not find_container("", engine.url)
     assert not find_container(swap.name, f"unix://{tmp_path}/none.sock")
     (tmp_path / "file.sock").touch()
-    assert not find_container(swap.name, f"unix://{tmp_path}/file.sock")
-    assert not find_container(swap.name, "tcp://127.0.0.1:1")
-    assert not find_container(swap.name, "ssh://elsewhere")
+    for silent in (f"unix://{tmp_path}/file.sock", "tcp://127.0.0.1:1", "ssh://elsewhere"):
+        with pytest.raises(ReconcilerError):
+            find_container(swap.name, silent)

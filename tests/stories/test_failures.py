@@ -353,3 +353,20 @@ def test_digest_of_an_unchanged_lock_is_stable(host: Sandbox) -> None:
     host.lock.unlink()
     host.run("lock")
     assert hashlib.sha256(host.lock.read_bytes()).hexdigest() == first
+
+
+def test_engine_that_does_not_answer_is_told_and_not_passed_over(host: Sandbox) -> None:
+    """Docker is there but does not talk to us (a user without the right to): said with the next
+    step, before llama-swap is taken to run outside a container. No Docker at all is not worth a
+    word.
+    """
+    host.add_repo("acme/chat-GGUF")
+    host.write_manifest(CHAT)
+    host.settings["RECONCILER_RUNTIME"] = ""
+    socket = host.home / "docker.sock"
+    host.settings["DOCKER_HOST"] = f"unix://{socket}"
+    assert "Docker" not in host.run("--plan").err
+    socket.touch()
+    told = host.run("--plan").err
+    assert "taken to run outside Docker" in told
+    assert "--runtime none" in told

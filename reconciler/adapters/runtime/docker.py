@@ -109,15 +109,21 @@ class DockerRuntime:
 def find_container(
     container: str, endpoint: str | None = None, *, environ: Mapping[str, str] | None = None
 ) -> bool:
-    """Whether an engine answers quickly and has that container. Never raises."""
-    try:
-        found = find_endpoint(endpoint, environ=os.environ if environ is None else environ)
-        if found.socket is not None and not found.socket.exists():
-            return False
-        with _connected(found, seconds=_PROBE_SECONDS) as client:
-            client.containers.get(container)
-    except ReconcilerError:
+    """Whether there is an engine that has that container; False too where no engine is.
+
+    Raises:
+        ReconcilerError: there is an engine, or one is named, and it does not answer us soon.
+    """
+    found = find_endpoint(endpoint, environ=os.environ if environ is None else environ)
+    if found.socket is not None and not found.socket.exists():
         return False
+    import docker.errors
+
+    with _connected(found, seconds=_PROBE_SECONDS) as client:
+        try:
+            client.containers.get(container)
+        except (docker.errors.NotFound, docker.errors.NullResource):
+            return False
     return True
 
 
