@@ -7,7 +7,6 @@ the text that stood there before us, unless somebody edited it since. All else i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +17,7 @@ from reconciler.core.llamaswap.render import render_cmd, render_entry
 from reconciler.core.llamaswap.serve_paths import ServePaths
 from reconciler.core.manifest import Serve
 from reconciler.core.values import Json, same
+from reconciler.core.yamltext.words import patched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,12 +197,12 @@ class _Merge:
             return
         if owned is not None and untouched and isinstance(owned.original_value, str):
             words = render_patch(owned.original_value, context.paths, context.macros)
-            self.declare("cmd", _patched(owned.original_value, words))
+            self.declare("cmd", patched(owned.original_value, words))
             return
         words = render_patch(current.value, context.paths, context.macros)
         if words:
             patch = edits.PatchField(model=self.model, key="cmd", words=words)
-            self._change("cmd", _patched(current.value, words), patch, None)
+            self._change("cmd", patched(current.value, words), patch, None)
         else:
             found = LedgerField(value=current.value, found=True)
             self.after["cmd"] = found if owned is None or owned.found else owned
@@ -247,10 +247,3 @@ class _Merge:
         else:
             self.after[key] = LedgerField(value=value, original_value=before)
             self.fresh.add(key)
-
-
-def _patched(text: str, words: tuple[tuple[str, str], ...]) -> str:
-    for old, new in words:
-        word = rf"(?<![^\s\"'=]){re.escape(old)}(?![^\s\"'])"
-        text = re.sub(word, new.replace("\\", r"\\"), text)
-    return text
