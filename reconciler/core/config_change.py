@@ -12,10 +12,10 @@ from reconciler.core.edits import ConfigView
 from reconciler.core.guards import Refusal
 from reconciler.core.ledger import LedgerEntry, Scaffold
 from reconciler.core.llamaswap.references import find_references
-from reconciler.core.llamaswap.rules import find_problems, new_problems
+from reconciler.core.llamaswap.rules import Problem, find_problems, new_problems
 from reconciler.core.names import ModelId
 from reconciler.core.ownership import EntryDifference
-from reconciler.core.reading.yaml_text import read_yaml
+from reconciler.core.reading.yaml_text import YamlText, read_yaml
 from reconciler.core.yamltext.config import read_config, splice
 from reconciler.errors import UnsafeEdit
 
@@ -46,15 +46,28 @@ def change_config(
     """Splice all edits into the config and check the result."""
     wanted = [edit for entry in differences.entries for edit in entry.edits]
     warnings = [warning for entry in differences.entries for warning in entry.warnings]
-    warnings += [
-        f"{path}:{_line(before, problem.path)}: {problem.message}"
-        for problem in find_problems(view.data, version=None)
+    problems = find_problems(view.data, version=None)
+    references = [
+        (edit.model, reference)
+        for edit in wanted
+        if isinstance(edit, edits.RemoveEntry)
+        for reference in find_references(view.data, edit.model)
     ]
+    # Only what must be told needs a line, and only then is the text read for places.
+    text = read_yaml(before, path) if problems or references else None
+    warnings += [f"{path}:{_line(text, problem.path)}: {problem.message}" for problem in problems]
     refusals = [
         Refusal(message=f"{key}: {refusal.message}", hint=refusal.hint)
         for key, refusal in differences.refused.items()
     ]
-    refusals += _dangling(before, path, view, wanted)
+    refusals += [
+        Refusal(
+            message=f"{path}:{_line(text, reference.path)}: {reference.kind} names "
+            f"{model}, whose entry would go",
+            hint=f"take {model} out there first, or keep the model",
+        )
+        for model, reference in references
+    ]
     try:
         spliced = splice(before, path, wanted, scaffold)
     except UnsafeEdit as unsafe:
@@ -64,7 +77,7 @@ def change_config(
         )
     if wanted:
         after = read_config(spliced.text, path)
-        refusals += _introduced(after, view)
+        refusals += _introduced(after, problems)
         warnings += sorted(_shadowed_aliases(after) - _shadowed_aliases(view))
     return ConfigChange(
         before=before,
@@ -80,8 +93,8 @@ def change_config(
     )
 
 
-def _line(config: bytes, path: Sequence[str | int]) -> int:
-    return read_yaml(config, "config").place(path, at_key=True)[0]
+def _line(text: YamlText | None, path: Sequence[str]) -> int:
+    return text.place(path, at_key=True)[0] if text else 0
 
 
 def _action(entry: EntryDifference, view: ConfigView) -> SetEntry | RemoveEntry:
@@ -98,23 +111,7 @@ def _action(entry: EntryDifference, view: ConfigView) -> SetEntry | RemoveEntry:
     return SetEntry(model=model, new=new, changes=entry.changes, reason=reason)
 
 
-def _dangling(
-    before: bytes, path: str, view: ConfigView, wanted: Sequence[edits.Edit]
-) -> Sequence[Refusal]:
-    """Refuse to take out an entry that something else in the config still names."""
-    return [
-        Refusal(
-            message=f"{path}:{_line(before, reference.path)}: {reference.kind} names "
-            f"{edit.model}, whose entry would go",
-            hint=f"take {edit.model} out there first, or keep the model",
-        )
-        for edit in wanted
-        if isinstance(edit, edits.RemoveEntry)
-        for reference in find_references(view.data, edit.model)
-    ]
-
-
-def _introduced(after: ConfigView, before: ConfigView) -> Sequence[Refusal]:
+def _introduced(after: ConfigView, before: Sequence[Problem]) -> Sequence[Refusal]:
     """Refuse what llama-swap's loader would not accept, if it accepted it before us."""
     found = find_problems(after.data, version=None)
     return [
@@ -122,7 +119,7 @@ def _introduced(after: ConfigView, before: ConfigView) -> Sequence[Refusal]:
             message=f"llama-swap would refuse the config: {problem.message}",
             hint=f"mend `serve` of {problem.subject} in the manifest",
         )
-        for problem in new_problems(find_problems(before.data, version=None), found)
+        for problem in new_problems(before, found)
     ]
 
 
