@@ -36,6 +36,19 @@ def translated(path: Path | str, doing: str) -> Iterator[None]:
         raise ReconcilerError(f"{error.strerror or error} while {doing} {path}") from error
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """Give the bytes of the file at `path`, None where it does not exist.
+
+    Raises:
+        Refused, ReconcilerError: it is there and cannot be read.
+    """
+    with translated(path, "reading"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
 def identity_of(path: Path, *, follow: bool = True) -> FileIdentity | None:
     """Give what tells the file at `path` from others; None where there is no regular file.
 

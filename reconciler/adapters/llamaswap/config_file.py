@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.adapters.base.files import (
+    read_if_there,
     translated,
     write_atomically,
     write_in_place,
@@ -28,11 +29,7 @@ class ConfigFile:
 
     def read(self) -> bytes | None:
         """Give its bytes, None where it does not exist. Raises `Refused`, `ReconcilerError`."""
-        with translated(self.path, "reading"):
-            try:
-                return self.path.read_bytes()
-            except FileNotFoundError:
-                return None
+        return read_if_there(self.path)
 
     def write(self, data: bytes, *, expected: bytes | None, now: datetime) -> None:
         """Replace its bytes, after a backup of the old ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler.adapters.base.files import translated, write_atomically
+from reconciler.adapters.base.files import read_if_there, translated, write_atomically
 
 
 class LockTextFile:
@@ -15,11 +15,7 @@ class LockTextFile:
 
     def read(self) -> bytes | None:
         """Give its bytes, None where it does not exist. Raises `Refused`, `ReconcilerError`."""
-        with translated(self.path, "reading"):
-            try:
-                return self.path.read_bytes()
-            except FileNotFoundError:
-                return None
+        return read_if_there(self.path)
 
     def write(self, data: bytes | None) -> None:
         """Replace its bytes, whole; None takes it away.
