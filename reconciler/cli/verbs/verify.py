@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from argparse import Namespace
 from dataclasses import asdict
 
 from reconciler.cli.console import Console
+from reconciler.cli.model_names import chosen_models
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted, human_bytes
 from reconciler.cli.wiring import locked_host
-from reconciler.core.ledger import Ledger
-from reconciler.core.names import ModelId
 from reconciler.engine.verify import Finding, verify
-from reconciler.errors import UsageError
 
 _DAMAGE = 3
 
@@ -24,7 +21,13 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Verify; exit 3 where a file is damaged or missing."""
     with locked_host(settings, console) as host:
         ledger = host.inventory.load_ledger()
-        results = list(verify(host, ledger, _chosen(options.models, ledger)))
+        models = chosen_models(
+            options.models,
+            ledger.models,
+            unknown="no model {} was applied here",
+            hint="see `reconcile status`",
+        )
+        results = list(verify(host, ledger, models))
     console.take_down()
     bad = [item for item in results if item.finding is not Finding.INTACT]
     if settings.json:
@@ -40,14 +43,3 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
         return _DAMAGE
     print(style(f"Intact: {counted(len(results), 'file')}, {size}", "green"))
     return 0
-
-
-def _chosen(names: list[str], ledger: Ledger) -> tuple[ModelId, ...]:
-    for name in names:
-        if name not in ledger.models:
-            near = difflib.get_close_matches(name, ledger.models, n=1)
-            raise UsageError(
-                f"no model {name!r} was applied here",
-                hint=f"did you mean {near[0]!r}?" if near else "see `reconcile status`",
-            )
-    return tuple(ModelId(name) for name in names)
