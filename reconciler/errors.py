@@ -153,12 +153,6 @@ class ServerUnreachable(Waiting):
     """llama-swap does not answer on its own URL, or refuses our key."""
 
 
-class Unhealthy(ReconcilerError):
-    """The health gate failed; what was applied has been rolled back."""
-
-    exit_code = 5
-
-
 class LockHeld(Waiting):
     """Another run holds the models folder."""
 

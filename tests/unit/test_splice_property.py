@@ -20,7 +20,7 @@ from reconciler.core.edits import (
 from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config, splice
-from reconciler.core.yamltext.outcome import same
+from reconciler.core.yamltext.outcome import identical
 from reconciler.errors import ConfigUnreadable, UnsafeEdit
 from tests.support.splice_configs import VALUES, WORD, configs
 
@@ -163,4 +163,4 @@ def test_an_edit_changes_its_own_bytes_and_its_own_value_alone(
     models = view.data.get("models") or {}
     assert isinstance(models, Mapping)
     wanted = {**view.data, "models": {**models, edit.model: expected}}
-    assert same(outcome, wanted)
+    assert identical(outcome, wanted)

@@ -14,7 +14,7 @@ from reconciler.core.edits import AddEntry
 from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config, splice
-from reconciler.core.yamltext.outcome import same
+from reconciler.core.yamltext.outcome import identical
 from reconciler.core.yamltext.write import render_flow, render_scalar
 
 TRICKY = [
@@ -97,14 +97,14 @@ def test_any_string_is_read_back_as_itself(text: str) -> None:
 def test_values_are_written_plainly(value: Json, text: str) -> None:
     """Numbers, constants and collections are written in the form all readers share."""
     assert render_flow(value) == text
-    assert same(read_config(f"key: {text}\n".encode(), "config.yaml").data["key"], value)
+    assert identical(read_config(f"key: {text}\n".encode(), "config.yaml").data["key"], value)
 
 
 def test_numbers_of_different_kinds_are_different_values() -> None:
     """1, 1.0 and true are told apart when a result is compared with what was meant."""
-    assert same({"a": [1, math.nan]}, {"a": [1, math.nan]})
+    assert identical({"a": [1, math.nan]}, {"a": [1, math.nan]})
     for one, other in ((1, 1.0), (1, True), (0, False), ("1", 1), ([], {}), (None, "")):
-        assert not same({"a": [one]}, {"a": [other]})
+        assert not identical({"a": [one]}, {"a": [other]})
 
 
 def added(old: str, **fields: Json) -> str:

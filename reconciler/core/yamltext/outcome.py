@@ -124,16 +124,16 @@ def first_difference(expected: Values, actual: Values, *, open_end: bool) -> str
     for key in [*expected, *actual]:
         if key not in expected or key not in actual:
             return key
-        if not same(expected[key] or None, actual[key] or None, open_end=open_end):
+        if not identical(expected[key] or None, actual[key] or None, open_end=open_end):
             return key
     return None
 
 
-def same(one: Json, other: Json, *, open_end: bool = False) -> bool:
+def identical(one: Json, other: Json, *, open_end: bool = False) -> bool:
     """Whether two values are equal, 1 and 1.0 and true being different, and nan equal to itself."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return len(one) == len(other) and all(
-            key in other and same(value, other[key], open_end=open_end)
+            key in other and identical(value, other[key], open_end=open_end)
             for key, value in one.items()
         )
     if isinstance(one, str) and isinstance(other, str):
@@ -142,6 +142,6 @@ def same(one: Json, other: Json, *, open_end: bool = False) -> bool:
         return False
     if isinstance(one, Sequence) and isinstance(other, Sequence):
         return len(one) == len(other) and all(
-            same(*items, open_end=open_end) for items in zip(one, other, strict=True)
+            identical(*items, open_end=open_end) for items in zip(one, other, strict=True)
         )
     return type(one) is type(other) and (one == other or (one != one and other != other))  # noqa: PLR0124 - nan
