@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from reconciler.adapters.base.http import HttpClient
-from reconciler.adapters.hub.metadata import HubMetadata
 from reconciler.core.names import RepoId
-from reconciler.core.ports import Hub
 from reconciler.demo.gguf_bytes import tiny_model
 from reconciler.demo.hub_faults import Fault, RedirectTo, Reply, SetHeaders
 from reconciler.demo.hub_server import HubServer
@@ -23,38 +20,11 @@ from reconciler.errors import (
     Unreachable,
     UsageError,
 )
-from tests.support.hub_client import HeldClock
+from tests.support.fakes import FakeClock
+from tests.support.hub_client import BEARER, TRIES, hub_metadata
 
 REPO = RepoId("acme/models")
 MODEL = tiny_model("m", payload_bytes=4096, seed=1)
-TRIES = 5
-BEARER = "hf_token1234"
-
-
-@pytest.fixture
-def http() -> Iterator[HttpClient]:
-    """A client, closed after the test."""
-    with HttpClient(read_timeout_seconds=5) as client:
-        yield client
-
-
-@pytest.fixture
-def clock() -> HeldClock:
-    """A clock nobody waits for."""
-    return HeldClock()
-
-
-def _metadata(
-    endpoint: str,
-    http: HttpClient,
-    clock: HeldClock,
-    *,
-    token: str | None = None,
-    offline: bool = False,
-) -> Hub:
-    return HubMetadata(
-        endpoint=endpoint, token=lambda: token, offline=offline, http=http, clock=clock
-    )
 
 
 def test_answer_is_read_only_so_far(hub: HubServer, http: HttpClient) -> None:
@@ -65,23 +35,23 @@ def test_answer_is_read_only_so_far(hub: HubServer, http: HttpClient) -> None:
         http.get(url, max_bytes=99_999)
 
 
-def test_nobody_listening_is_unreachable(http: HttpClient, clock: HeldClock) -> None:
+def test_nobody_listening_is_unreachable(http: HttpClient, clock: FakeClock) -> None:
     """A refused connection is our own error, with where and why."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(Unreachable) as error:
-            _metadata(endpoint, http, clock).resolve_revision(REPO, None)
+            hub_metadata(endpoint, http, clock).resolve_revision(REPO, None)
     assert endpoint in error.value.message
     assert "refused" in error.value.message
     assert len(clock.slept_seconds) == TRIES - 1
 
 
-def test_requests_say_who_we_are(hub: HubServer, http: HttpClient, clock: HeldClock) -> None:
+def test_requests_say_who_we_are(hub: HubServer, http: HttpClient, clock: FakeClock) -> None:
     """Our own name goes out, bodies are asked for as they are, and no cookie comes back."""
     hub.add_commit(REPO, {"a.gguf": MODEL})
     hub.faults.add(Fault(effect=SetHeaders(headers={"Set-Cookie": "who=me; Path=/"})))
-    metadata = _metadata(hub.url, http, clock)
+    metadata = hub_metadata(hub.url, http, clock)
     metadata.resolve_revision(REPO, None)
     metadata.resolve_revision(REPO, "main")
     for request in hub.requests:
@@ -93,17 +63,17 @@ def test_requests_say_who_we_are(hub: HubServer, http: HttpClient, clock: HeldCl
 
 
 def test_this_machine_is_never_asked_through_a_proxy(
-    hub: HubServer, http: HttpClient, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, http: HttpClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proxy settings of the environment do not apply to loopback."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     commit = hub.add_commit(REPO, {"a.gguf": MODEL})
-    assert _metadata(hub.url, http, clock).resolve_revision(REPO, None) == commit
+    assert hub_metadata(hub.url, http, clock).resolve_revision(REPO, None) == commit
 
 
 def test_token_is_held_back_where_http_is_plain(
-    hub: HubServer, http: HttpClient, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, http: HttpClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mirror named by plain http is asked, through the proxy, but never shown the token."""
     monkeypatch.setenv("HTTP_PROXY", hub.url)
@@ -112,7 +82,7 @@ def test_token_is_held_back_where_http_is_plain(
         Fault(effect=Reply(status=200, body=said)),
         Fault(effect=Reply(status=401, headers={"X-Error-Code": "RepoNotFound"})),
     )
-    metadata = _metadata("http://mirror.example", http, clock, token=BEARER)
+    metadata = hub_metadata("http://mirror.example", http, clock, token=BEARER)
     assert metadata.resolve_revision(REPO, None) == "ab" * 20
     with pytest.raises(RepositoryMissing) as error:
         metadata.resolve_revision(REPO, None)
@@ -123,48 +93,48 @@ def test_token_is_held_back_where_http_is_plain(
 
 
 def test_redirect_to_plain_http_elsewhere_is_not_followed(
-    hub: HubServer, http: HttpClient, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, http: HttpClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Naming one address for plain http does not name the ones it leads to."""
     monkeypatch.setenv("HTTP_PROXY", hub.url)
     hub.faults.add(Fault(effect=RedirectTo(url="http://other.example/a?Signature=s")))
     with pytest.raises(Stalled, match="not encrypted") as error:
-        _metadata("http://mirror.example", http, clock).resolve_revision(REPO, None)
+        hub_metadata("http://mirror.example", http, clock).resolve_revision(REPO, None)
     assert "Signature" not in error.value.message
     assert len(hub.requests) == 1
 
 
 def test_unusable_proxy_settings_are_a_usage_error(
-    http: HttpClient, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+    http: HttpClient, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy setting that is no address says so, without repeating the password in it."""
     monkeypatch.setenv("HTTP_PROXY", "nonsense://user:secret@proxy")
     with pytest.raises(UsageError) as error:
-        _metadata("http://mirror.example", http, clock).resolve_revision(REPO, None)
+        hub_metadata("http://mirror.example", http, clock).resolve_revision(REPO, None)
     assert "HTTP_PROXY" in error.value.hint
     assert "secret" not in str(error.value) + error.value.hint
 
 
 def test_token_with_forbidden_characters_is_not_repeated(
-    hub: HubServer, http: HttpClient, clock: HeldClock
+    hub: HubServer, http: HttpClient, clock: FakeClock
 ) -> None:
     """A token no header can hold ends in an error that does not show it."""
     for token in ("hf_bad\nsecret", "hf_ä-secret"):
         with pytest.raises(Stalled) as error:
-            _metadata(hub.url, http, clock, token=token).resolve_revision(REPO, None)
+            hub_metadata(hub.url, http, clock, token=token).resolve_revision(REPO, None)
         assert "secret" not in str(error.value) + error.value.hint
         assert error.value.__cause__ is None
     assert hub.requests == ()
 
 
 def test_server_that_repeats_the_token_does_not_make_us_print_it(
-    hub: HubServer, http: HttpClient, clock: HeldClock
+    hub: HubServer, http: HttpClient, clock: FakeClock
 ) -> None:
     """Text from outside is shown without tokens and without control characters."""
     body = json.dumps({"error": f"no \x1b[31m {BEARER} for you"}).encode()
     hub.faults.add(Fault(effect=Reply(status=403, body=body)))
     with pytest.raises(TokenRejected) as error:
-        _metadata(hub.url, http, clock, token=BEARER).resolve_revision(REPO, None)
+        hub_metadata(hub.url, http, clock, token=BEARER).resolve_revision(REPO, None)
     assert "for you" in error.value.message
     assert BEARER not in error.value.message
     assert "\x1b" not in error.value.message

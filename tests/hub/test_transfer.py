@@ -328,7 +328,8 @@ from reconciler.adapters.base.http import HttpClient
 from reconciler.adapters.hub.transfer import HttpTransfer
 from reconciler.core.names import Blake3, Commit, RelPath, RepoId, Sha256
 from reconciler.core.source import HubOrigin
-from tests.support.hub_client import CountedProgress, HeldClock
+from tests.support.fakes import FakeClock
+from tests.support.hub_client import CountedProgress
 
 
 class Told(CountedProgress):
@@ -340,7 +341,7 @@ class Told(CountedProgress):
 endpoint, commit, path, partial, size, sha256 = sys.argv[1:]
 origin = HubOrigin(repo=RepoId("acme/models"), commit=Commit(commit), path=RelPath(path))
 transfer = HttpTransfer(
-    endpoint=endpoint, token=lambda: None, offline=False, http=HttpClient(), clock=HeldClock()
+    endpoint=endpoint, token=lambda: None, offline=False, http=HttpClient(), clock=FakeClock()
 )
 transfer.fetch(
     origin,

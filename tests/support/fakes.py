@@ -17,8 +17,13 @@ class FakeClock(Clock):
     """Time that passes only where somebody sleeps; each look at the date is a millisecond later."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.slept_seconds: list[float] = []
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    @property
+    def seconds(self) -> float:
+        """All that was slept."""
+        return sum(self.slept_seconds)
 
     def now(self) -> datetime:
         """The time now, in UTC."""
@@ -30,8 +35,8 @@ class FakeClock(Clock):
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass, at once."""
-        self.seconds += seconds
+        """Let `seconds` pass at once, and remember for how long."""
+        self.slept_seconds.append(seconds)
 
 
 class _NoProgress(Progress):

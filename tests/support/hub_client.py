@@ -1,45 +1,42 @@
-"""What the hub's client needs around it in tests: a clock that is not waited for, and counters."""
+"""What the hub's client needs around it in tests: its set-up, and counters."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.adapters.base.http import HttpClient
+from reconciler.adapters.hub.metadata import HubMetadata
 from reconciler.adapters.hub.transfer import HttpTransfer
 from reconciler.core.names import RelPath, RepoId, Sha256
-from reconciler.core.ports import Digests, Transfer
+from reconciler.core.ports import Digests, Hub, Transfer
 from reconciler.core.source import HubOrigin, Origin
 from reconciler.demo.hub_faults import Effect, Fault
 from reconciler.demo.hub_messages import LoggedRequest
 from reconciler.demo.hub_server import HubServer
+from tests.support.fakes import FakeClock
 
 REPO = RepoId("acme/models")
 PATH = RelPath("deep er/model-Q4_K_M.gguf")
 DATA = hashlib.shake_256(b"model").digest(300_000)
 SHA256 = Sha256(hashlib.sha256(DATA).hexdigest())
 BEARER = "hf_token1234"
+TRIES = 5
 
 
-class HeldClock:
-    """A clock that moves only when somebody sleeps, and remembers for how long."""
-
-    def __init__(self) -> None:
-        self.slept_seconds: list[float] = []
-
-    def now(self) -> datetime:
-        """A fixed day and what was slept since."""
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        """All that was slept."""
-        return sum(self.slept_seconds)
-
-    def sleep(self, seconds: float) -> None:
-        """Remember instead of waiting."""
-        self.slept_seconds.append(seconds)
+def hub_metadata(
+    endpoint: str,
+    http: HttpClient,
+    clock: FakeClock,
+    *,
+    token: str | None = None,
+    offline: bool = False,
+) -> Hub:
+    """Give the hub's metadata as its client reads it."""
+    return HubMetadata(
+        endpoint=endpoint, token=lambda: token, offline=offline, http=http, clock=clock
+    )
 
 
 class CountedProgress:
@@ -71,7 +68,7 @@ class TransferSetup:
     def __init__(self, hub: HubServer, http: HttpClient, folder: Path) -> None:
         self.hub = hub
         self.http = http
-        self.clock = HeldClock()
+        self.clock = FakeClock()
         self.progress = CountedProgress()
         self.partial = folder / "partial" / "new" / "model.gguf.part"
         hub.add_token(BEARER)

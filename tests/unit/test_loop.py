@@ -56,7 +56,7 @@ class Scene:
                     scene.on_wait.pop(0)()
                     self.set()
                     return True
-                scene.clock.seconds += timeout
+                scene.clock.sleep(timeout)
                 return False
 
         with pytest.raises(Ended):
