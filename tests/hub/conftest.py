@@ -20,9 +20,9 @@ def hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def http() -> Iterator[HttpClient]:
+def http(clock: FakeClock) -> Iterator[HttpClient]:
     """A client, closed after the test."""
-    with HttpClient(read_timeout_seconds=5) as client:
+    with HttpClient(clock=clock, read_timeout_seconds=5) as client:
         yield client
 
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import logging
 import platform
+import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from reconciler import __version__
+from reconciler.adapters.base.bandwidth import Bandwidth
+from reconciler.adapters.base.breaker import Breaker
+from reconciler.adapters.base.retry_after import told_to_wait_seconds
 from reconciler.adapters.base.urls import (
     WebOrigin,
     legible,
@@ -24,6 +29,7 @@ from reconciler.adapters.base.urls import (
     origin_of,
     shown,
 )
+from reconciler.core.ports import Clock
 from reconciler.errors import Stalled, TransferBroken, Unreachable, UsageError, Waiting
 
 if TYPE_CHECKING:
@@ -32,10 +38,13 @@ if TYPE_CHECKING:
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # The hub needs two for a renamed repository, a mirror perhaps three more; ten is a circle.
 _MAX_HOPS: Final = 10
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
+_TOLD_TO_WAIT: Final = frozenset({429, 503})
 # A redirect's own body, read so that the connection can be used again.
 _SMALL_BODY_BYTES: Final = 64 * 1024
 # The longest list of files the hub gives is some hundred kilobytes a page.
 MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+_READ_BYTES: Final = 1024 * 1024
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 30.0
 _LATER: Final = "look at the network, the proxy settings and the address; then run again"
@@ -58,20 +67,34 @@ class Answer:
 class OpenAnswer:
     """An answer whose body is still to be read."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, bandwidth: Bandwidth) -> None:
         self._response = response
+        self._bandwidth = bandwidth
         self.status = response.status_code
         self.url = str(response.url)
         self.headers: Mapping[str, str] = response.headers
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the body as it arrives, not decoded, in pieces of some kilobytes.
+        """Give the body as it arrives, not decoded, in pieces of at most a megabyte.
+
+        Under a limit on the rate the pieces are smaller, each given when the limit allows.
 
         Raises:
             TransferBroken: it ended early, or nothing came for too long.
         """
         with _translated(self.url, TransferBroken):
-            yield from self._response.iter_raw()
+            for chunk in self._response.iter_raw():
+                yield from self._bandwidth.meter(chunk)
+
+    def abort(self) -> None:
+        """Break the body off, from any thread: who reads it gets `TransferBroken`."""
+        stream = self._response.extensions.get("network_stream")
+        connected = stream.get_extra_info("socket") if stream else None
+        if isinstance(connected, socket.socket):
+            with suppress(OSError):
+                # Not the TLS socket's own method, which would pull what the reader uses from
+                # under it.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def read(self, *, max_bytes: int) -> Answer:
         """Read it whole.
@@ -113,15 +136,30 @@ class OpenAnswer:
 
 
 class HttpClient:
-    """Asks by GET over HTTP/1.1. Costs nothing until the first request; close it after the last.
+    """Asks by GET. Costs nothing until the first request; close it after the last.
+
+    What is read whole comes over HTTP/2 where the server offers it. What is opened comes over
+    HTTP/1.1: each file, and each part of one, then has a connection of its own, and as many
+    connections are as many times as fast where each of them is held back.
+
+    A server that fails again and again, or asks us to wait, is left alone for a while by all
+    threads together. Bodies come no faster than `limit_bytes_per_second`, all of them together.
 
     Proxies and certificates are taken from the environment; this machine is never asked through a
     proxy. Answers are never stored, cookies never kept, bodies never compressed.
     """
 
-    def __init__(self, *, read_timeout_seconds: float = _READ_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        limit_bytes_per_second: float | None = None,
+        read_timeout_seconds: float = _READ_SECONDS,
+    ) -> None:
+        self._breaker = Breaker(clock)
+        self._bandwidth = Bandwidth(limit_bytes_per_second, clock=clock)
         self._read_timeout_seconds = read_timeout_seconds
-        self._clients: dict[bool, httpx.Client] = {}
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
         self._making = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -140,7 +178,7 @@ class HttpClient:
 
     def get(self, url: str, *, token: str | None = None, max_bytes: int = MAX_JSON_BYTES) -> Answer:
         """Ask for `url` and read the answer whole. `token` and errors as in `open`."""
-        with self.open(url, token=token) as answer:
+        with self._opened(url, {}, token, shared=True) as answer:
             return (
                 answer.read(max_bytes=max_bytes) if answer.status < 400 else answer.read_failure()
             )
@@ -155,20 +193,31 @@ class HttpClient:
         https or on this machine, and never again once a redirect has left that origin.
 
         Raises:
-            Unreachable: no answer, whatever the reason.
-            Stalled: `url` is not one, or a redirect leads where we do not go, or in a circle.
+            Unreachable: no answer, whatever the reason; `CircuitOpen` where none was asked for.
+            RateLimited: the server asked to be left alone, and the time is not over.
+            Stalled: `url` is not one, or a redirect leads where we do not go, or in a circle; or
+                no header can hold the token.
             UsageError: the proxy or certificate settings of the environment cannot be used.
         """
-        response = self._follow(url, headers or {}, token)
+        with self._opened(url, headers or {}, token, shared=False) as answer:
+            yield answer
+
+    @contextmanager
+    def _opened(
+        self, url: str, headers: Mapping[str, str], token: str | None, *, shared: bool
+    ) -> Iterator[OpenAnswer]:
+        response = self._follow(url, headers, token, shared=shared)
         try:
-            yield OpenAnswer(response)
+            yield OpenAnswer(response, self._bandwidth)
         finally:
             response.close()
 
-    def _follow(self, url: str, headers: Mapping[str, str], token: str | None) -> httpx.Response:
+    def _follow(
+        self, url: str, headers: Mapping[str, str], token: str | None, *, shared: bool
+    ) -> httpx.Response:
         here = url
         for _ in range(_MAX_HOPS + 1):
-            response = self._send(here, headers, token)
+            response = self._send(here, headers, token, shared=shared)
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
                 return response
@@ -182,32 +231,62 @@ class HttpClient:
             hint="look at the address in a browser; a mirror may be set up wrongly",
         )
 
-    def _send(self, url: str, headers: Mapping[str, str], token: str | None) -> httpx.Response:
-        client = self._client(origin_of(url))
+    def _send(
+        self, url: str, headers: Mapping[str, str], token: str | None, *, shared: bool
+    ) -> httpx.Response:
+        origin = origin_of(url)
+        client = self._client(origin, shared=shared)
         sent = {**headers, "Accept-Encoding": "identity"}
         if token and may_carry_token(url):
-            sent["Authorization"] = f"Bearer {token}"
-        with _translated(url, Unreachable, secret=token):
-            return client.send(client.build_request("GET", url, headers=sent), stream=True)
+            sent["Authorization"] = _bearer(url, token)
+        probe = self._breaker.admit(origin, shown(url))
+        try:
+            with _translated(url, Unreachable, secret=token):
+                response = client.send(client.build_request("GET", url, headers=sent), stream=True)
+        except Unreachable:
+            self._breaker.failed(origin, probe=probe)
+            raise
+        if response.status_code >= 500:
+            self._breaker.failed(origin, probe=probe, faulty_place=response.url.path)
+        else:
+            self._breaker.answered(origin)
+        if response.status_code in _TOLD_TO_WAIT:
+            self._breaker.hold(origin, told_to_wait_seconds(response.headers) or 0)
+        return response
 
-    def _client(self, origin: WebOrigin) -> httpx.Client:
+    def _client(self, origin: WebOrigin, *, shared: bool) -> httpx.Client:
+        http2 = shared and origin.scheme == "https"
         with self._making:
-            client = self._clients.get(origin.is_loopback)
+            client = self._clients.get((origin.is_loopback, http2))
             if client is None:
                 client = _new_client(
-                    proxied=not origin.is_loopback, read_seconds=self._read_timeout_seconds
+                    proxied=not origin.is_loopback,
+                    http2=http2,
+                    read_seconds=self._read_timeout_seconds,
                 )
-                self._clients[origin.is_loopback] = client
+                self._clients[origin.is_loopback, http2] = client
             return client
 
 
-def _new_client(*, proxied: bool, read_seconds: float) -> httpx.Client:
+def _bearer(url: str, token: str) -> str:
+    if not _SENDABLE.fullmatch(token):
+        raise Stalled(
+            f"{shown(url)}: cannot be asked for: the token holds characters HTTP forbids",
+            hint="look at HF_TOKEN, or at the file that holds the token",
+        )
+    return f"Bearer {token}"
+
+
+def _new_client(*, proxied: bool, http2: bool, read_seconds: float) -> httpx.Client:
     # Loading the library takes longer than a whole run that has nothing to ask for.
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
+    import httpcore
     import httpx
 
-    for name in ("httpx", "httpcore"):
+    # Its own 64 KiB at a time cost three times the processor time that a megabyte does.
+    httpcore.HTTP11Connection.READ_NUM_BYTES = _READ_BYTES
+    for name in ("httpx", "httpcore", "hpack"):
         # Their own lines hold signed URLs.
         logging.getLogger(name).setLevel(logging.WARNING)
     agent = f"reconciler/{__version__}; python/{platform.python_version()}"
@@ -216,6 +295,7 @@ def _new_client(*, proxied: bool, read_seconds: float) -> httpx.Client:
             headers={"User-Agent": f"{agent}; httpx/{httpx.__version__}", "Accept": "*/*"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
+            http2=http2,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
             timeout=httpx.Timeout(read_seconds, connect=_CONNECT_SECONDS),
             trust_env=proxied,
@@ -259,11 +339,11 @@ def _translated(url: str, broken: type[Waiting], *, secret: str | None = None) -
             f"{where}: the proxy failed: {legible(str(error), secret=secret)}",
             hint="look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         ) from error
-    except (httpx.InvalidURL, httpx.LocalProtocolError, httpx.UnsupportedProtocol, UnicodeError):
-        # Not chained: the library's text repeats the header or URL it does not like.
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+        # Not chained: the library's text repeats the URL it does not like.
         raise Stalled(
-            f"{where}: cannot be asked for: the URL or the token holds characters HTTP forbids",
-            hint="look at the URL, and at HF_TOKEN",
+            f"{where}: cannot be asked for: the URL holds characters HTTP forbids",
+            hint="look at the URL",
         ) from None
     except httpx.HTTPError as error:
         why = legible(str(error), secret=secret) or type(error).__name__
