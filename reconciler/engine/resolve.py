@@ -77,8 +77,9 @@ def resolve(
     """Pin every declared model; a pin that is what the manifest asks for is kept unasked.
 
     A missing pin takes the commit that another pin has for the same repository and revision, where
-    that commit has the files, else the newest. The pins of `move` are resolved to the newest, and
-    move only where the files or their digests differ. Pins of undeclared models are dropped.
+    that commit has the files, else the newest that the hub is known to have. The pins of `move` are
+    resolved to the newest there is now, and move only where the files or their digests differ. Pins
+    of undeclared models are dropped.
     `progress` hears of each model before it is resolved. `models_dir` is absolute.
 
     Raises nothing of `Stalled` or `Waiting`: what fails one model is in `stalled`, and the others
@@ -152,20 +153,20 @@ class _Upstream:
     """The hub, asked each thing once; a failure is remembered like an answer."""
 
     hub: Hub
-    _commits: dict[Named, Commit | ReconcilerError] = field(default_factory=dict)
+    _commits: dict[tuple[Named, bool], Commit | ReconcilerError] = field(default_factory=dict)
     _files: dict[tuple[RepoId, Commit], tuple[RemoteFile, ...] | ReconcilerError] = field(
         default_factory=dict
     )
 
-    def newest(self, repo: RepoId, revision: str | None) -> Commit:
+    def newest(self, repo: RepoId, revision: str | None, *, anew: bool) -> Commit:
         try:
             # A commit stands for itself; whether it exists shows when its files are listed.
             return Commit(revision or "")
         except InvalidName:
             return _once(
                 self._commits,
-                (repo, revision),
-                lambda: self.hub.resolve_revision(repo, revision),
+                ((repo, revision), anew),
+                lambda: self.hub.resolve_revision(repo, revision, anew=anew),
             )
 
     def files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
@@ -219,7 +220,9 @@ class _Resolver:
         mmproj = spec.mmproj if role == "model" else "none"
         revision = revision_of(role, source, spec.source, spec.revision)
         candidates = () if newest else tuple(self.known.get((source.repo, revision), ()))
-        commit, model, projector = self._first_that_fits(source, revision, candidates, mmproj)
+        commit, model, projector = self._first_that_fits(
+            source, revision, candidates, mmproj, newest=newest
+        )
         if role == "model" and not projector:
             self._hint_at_mmproj(spec, source.repo, commit)
         for part, found in ((role, model), ("mmproj", projector)):
@@ -236,15 +239,28 @@ class _Resolver:
             )
 
     def _first_that_fits(
-        self, source: HubSource, revision: str | None, commits: tuple[Commit, ...], mmproj: str
+        self,
+        source: HubSource,
+        revision: str | None,
+        commits: tuple[Commit, ...],
+        mmproj: str,
+        *,
+        newest: bool,
     ) -> tuple[Commit, FileSet, FileSet]:
         for commit in commits:
             try:
                 return commit, *self._match(source, commit, mmproj)
             except (NoMatch, FileMissing, RevisionMissing):
                 continue  # The newest may have what this one has not.
-        commit = self.upstream.newest(source.repo, revision)
-        return commit, *self._match(source, commit, mmproj)
+        commit = self.upstream.newest(source.repo, revision, anew=newest)
+        try:
+            return commit, *self._match(source, commit, mmproj)
+        except (NoMatch, FileMissing, RevisionMissing):
+            # The hub may have said so some hours ago; what is missing may have come since.
+            now = self.upstream.newest(source.repo, revision, anew=True)
+            if now == commit:
+                raise
+            return now, *self._match(source, now, mmproj)
 
     def _match(self, source: HubSource, commit: Commit, mmproj: str) -> tuple[FileSet, FileSet]:
         files = self.upstream.files(source.repo, commit)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -246,13 +248,25 @@ def test_rate_limit_is_waited_out_as_long_as_told(
 def test_rate_limit_without_a_time_is_waited_out_at_random(
     hub: HubServer, http: HttpClient, clock: FakeClock
 ) -> None:
-    """A date in Retry-After, or a limit with requests left, says nothing we go by."""
+    """Words in Retry-After, or a limit with requests left, say nothing we go by."""
     commit = hub.add_commit(REPO, {"a.gguf": MODEL})
-    headers = {"RateLimit": '"api";r=7;t=55', "Retry-After": "Fri, 20 Nov 2026 12:00:00 GMT"}
+    headers = {"RateLimit": '"api";r=7;t=55', "Retry-After": "in a moment"}
     hub.faults.add(Fault(effect=Reply(status=429, headers=headers)))
     assert hub_metadata(hub.url, http, clock).resolve_revision(REPO, None) == commit
     assert len(clock.slept_seconds) == 1
     assert clock.slept_seconds[0] <= 1
+
+
+def test_rate_limit_until_a_date_is_waited_out(
+    hub: HubServer, http: HttpClient, clock: FakeClock
+) -> None:
+    """Retry-After may be a date: the wait is the time from the answer's own date to it."""
+    commit = hub.add_commit(REPO, {"a.gguf": MODEL})
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    hub.faults.add(Fault(effect=Reply(status=429, headers={"Retry-After": until})))
+    assert hub_metadata(hub.url, http, clock).resolve_revision(REPO, None) == commit
+    assert len(clock.slept_seconds) == 1
+    assert 80 <= clock.slept_seconds[0] <= 92
 
 
 def test_being_told_to_wait_for_long_is_passed_on(

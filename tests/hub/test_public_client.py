@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 from reconciler.demo.hub_faults import Cut, Fault, Reply
 from reconciler.demo.hub_server import HubServer
 from tests.support.hub import running_hub, sharded_model
+from tests.support.public_client import public_client
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -30,14 +30,9 @@ FILES: dict[str, bytes] = {
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The client's package, told to keep to itself: it reads its settings when it is imported."""
-    with pytest.MonkeyPatch.context() as settings:
-        settings.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
-        for name in ("XET", "TELEMETRY", "PROGRESS_BARS", "IMPLICIT_TOKEN", "UPDATE_CHECK"):
-            settings.setenv(f"HF_HUB_DISABLE_{name}", "1")
-        package = importlib.import_module("huggingface_hub")
+    """The client's package."""
+    with public_client(tmp_path_factory.mktemp("hf-home")) as package:
         yield package
-        package.close_session()
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ def test_file_that_others_may_read_is_used_with_a_warning(tmp_path: Path) -> Non
     assert reading.value == "hf_secret"
     assert len(reading.warnings) == 1
     assert str(token_file) in reading.warnings[0]
+    assert "chmod 600" in reading.warnings[0]
     assert "hf_secret" not in reading.warnings[0]
 
 

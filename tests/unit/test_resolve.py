@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
-from reconciler.core.ports import Digests, LocalFile, Progress, RemoteFile
+from reconciler.core.ports import Brought, LocalFile, Piece, Progress, RemoteFile, Stretch
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.source import HubOrigin, LocalOrigin, Origin, UrlOrigin
@@ -38,6 +38,7 @@ class MemoryHub:
     commits: dict[tuple[str, str | None], list[Commit]] = field(default_factory=dict)
     trees: dict[tuple[str, Commit], Mapping[str, str]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    heard: dict[tuple[str, str | None], Commit] = field(default_factory=dict)
     down: bool = False
 
     def commit(self, repo: str, files: Mapping[str, str], revision: str | None = None) -> Commit:
@@ -47,8 +48,10 @@ class MemoryHub:
         self.trees[repo, commit] = files
         return commit
 
-    def resolve_revision(self, repo: RepoId, revision: str | None) -> Commit:
-        """Give the newest commit."""
+    def resolve_revision(self, repo: RepoId, revision: str | None, *, anew: bool = False) -> Commit:
+        """Give the newest commit; where that was heard before, not `anew`, what was heard then."""
+        if not anew and (repo, revision) in self.heard:
+            return self.heard[repo, revision]
         self.asked[f"{repo}@{revision}"] += 1
         if self.down:
             raise Unreachable("the hub does not answer")
@@ -84,9 +87,19 @@ class MemoryWeb:
         size_bytes: int,
         sha256: Sha256,
         progress: Progress,
-    ) -> Digests:
+        known: Sequence[Stretch | Piece] = (),
+    ) -> Brought:
         """Resolving fetches nothing."""
-        raise AssertionError(f"{origin} was fetched: {partial} {size_bytes} {sha256} {progress}")
+        raise AssertionError(
+            f"{origin} was fetched: {partial} {size_bytes} {sha256} {progress} {known}"
+        )
+
+    def read(self, origin: Origin, start: int, end: int, *, size_bytes: int) -> bytes:
+        """Nor does it read anything."""
+        raise AssertionError(f"{origin} was read: {start} to {end} of {size_bytes}")
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
 
 
 @dataclass
@@ -206,6 +219,30 @@ def test_a_complete_lock_asks_nothing() -> None:
     assert again == Resolution(lock=first.lock, stalled={}, changed=())
     assert not world.hub.asked
     assert world.told == []
+
+
+def test_what_was_heard_before_is_enough_where_it_has_the_files() -> None:
+    """A pin may be made from what the hub said some hours ago; moving one asks what it says now."""
+    world = World()
+    old = world.hub.commit("acme/Tiny", {"m-Q4_K_M.gguf": "x"})
+    world.hub.heard["acme/Tiny", None] = old
+    new = world.hub.commit("acme/Tiny", {"m-Q4_K_M.gguf": "y", "m-Q8_0.gguf": "z"})
+    first = world.resolve("a: {source: acme/Tiny}")
+    assert commits_of(first, "a") == [old]
+    moved = world.resolve("a: {source: acme/Tiny}", first.lock, "a")
+    assert commits_of(moved, "a") == [new]
+
+
+def test_what_is_missing_from_what_was_heard_before_is_looked_for_anew() -> None:
+    """Files that came since the hub was last asked are found, without waiting for a day."""
+    world = World()
+    world.hub.heard["acme/Tiny", None] = world.hub.commit("acme/Tiny", {"m-Q4_K_M.gguf": "x"})
+    world.hub.heard["acme/Squashed", None] = Commit("f" * 40)
+    new = world.hub.commit("acme/Tiny", {"m-Q4_K_M.gguf": "x", "m-Q8_0.gguf": "z"})
+    kept = world.hub.commit("acme/Squashed", {"m-Q4_K_M.gguf": "x"})
+    resolution = world.resolve("a: {source: 'acme/Tiny:Q8_0'}\nb: {source: acme/Squashed}")
+    assert commits_of(resolution, "a") == [new]
+    assert commits_of(resolution, "b") == [kept]
 
 
 def test_each_thing_is_asked_once() -> None:

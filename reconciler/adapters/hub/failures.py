@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from reconciler.adapters.base.http import Answer
+from reconciler.adapters.base.retry_after import told_to_wait_seconds
 from reconciler.adapters.base.urls import legible, shown
 from reconciler.errors import (
     FileMissing,
@@ -23,7 +23,6 @@ from reconciler.errors import (
     Unreachable,
 )
 
-_RATE_LIMIT: Final = re.compile(r'"\w+"\s*;\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)')
 _REQUEST_IDS: Final = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 _BAD_TOKEN: Final = "Invalid credentials in Authorization header"  # noqa: S105
 _DISABLED: Final = "Access to this resource is disabled."
@@ -130,22 +129,10 @@ def link_failure(answer: Answer, about: str) -> ReconcilerError:
     return plain_failure(answer, about)
 
 
-def retry_after_seconds(answer: Answer) -> float | None:
-    """How long the server itself asks us to wait; None where it does not say.
-
-    The rate limit stands on every answer, so it counts only once nothing is left of it.
-    """
-    limit = _RATE_LIMIT.search(answer.headers.get("ratelimit", ""))
-    if limit and int(limit[1]) == 0:
-        return float(limit[2])
-    told = answer.headers.get("retry-after", "").strip()
-    return float(told) if re.fullmatch(r"[0-9]{1,9}", told) else None
-
-
 def _passing_failure(answer: Answer, about: str) -> ReconcilerError | None:
     if answer.status < 500 and answer.status not in _TRANSIENT:
         return None
-    told = retry_after_seconds(answer)
+    told = told_to_wait_seconds(answer.headers)
     if answer.status == 429:
         wait = "" if told is None else f" for {told:.0f} s"
         return RateLimited(

@@ -9,6 +9,7 @@ from reconciler.adapters.base.http import Answer, HttpClient
 from reconciler.adapters.base.urls import legible, may_carry_token
 from reconciler.adapters.hub.endpoint import Endpoint
 from reconciler.adapters.hub.failures import Asked, hub_failure
+from reconciler.adapters.hub.metadata_cache import MetadataCache
 from reconciler.adapters.hub.patience import patiently
 from reconciler.core.names import Commit, InvalidName, RepoId
 from reconciler.core.ports import Clock, RemoteFile
@@ -24,7 +25,8 @@ class HubMetadata:
     """The hub at `endpoint`, behind the port `Hub`.
 
     `token` is asked before each request, so that a token renewed meanwhile is used; what it gives
-    is sent to the hub's own origin alone, and only over https or on this machine.
+    is sent to the hub's own origin alone, and only over https or on this machine. What is in
+    `cache` is not asked for; offline it is used whatever its age.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class HubMetadata:
         offline: bool,
         http: HttpClient,
         clock: Clock,
+        cache: MetadataCache | None = None,
     ) -> None:
         """Raises `UsageError` where `endpoint` is no address of a hub. Asks nothing yet."""
         self._endpoint = Endpoint.parse(endpoint)
@@ -42,11 +45,13 @@ class HubMetadata:
         self._offline = offline
         self._http = http
         self._clock = clock
+        self._cache = cache
 
-    def resolve_revision(self, repo: RepoId, revision: str | None) -> Commit:
-        """Give the commit that `revision` (None: the default branch) stands for now.
+    def resolve_revision(self, repo: RepoId, revision: str | None, *, anew: bool = False) -> Commit:
+        """Give the commit that `revision` (None: the default branch) stands for.
 
-        A full commit stands for itself, and nothing is asked. Raises what the port names.
+        With `anew` the hub says so now; else it may have said so some hours ago. A full commit
+        stands for itself, and nothing is asked. Raises what the port names.
         """
         if revision is not None:
             try:
@@ -57,19 +62,35 @@ class HubMetadata:
         from reconciler.adapters.hub.answers import parse_commit
 
         about = repo if revision is None else f"{repo} at {revision}"
-        answer = self._ask(self._endpoint.info_url(repo, revision), repo, about=about)
-        return _parsed(parse_commit, answer, about=about)
+        url, token = self._endpoint.info_url(repo, revision), self._sent_token()
+        if self._cache is not None and not anew:
+            known = self._cache.find_commit(url, token, any_age=self._offline)
+            if known is not None:
+                return known
+        commit = _parsed(parse_commit, self._ask(url, repo, about=about), about=about)
+        if self._cache is not None:
+            self._cache.keep_commit(url, token, commit)
+        return commit
 
     def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
         """Give every file of the repository at `commit`, whole, however many pages it takes.
 
         A file whose name no path may have is left out. Raises what the port names.
         """
+        url, token = self._endpoint.tree_url(repo, commit), self._sent_token()
+        known = self._cache.find_files(url, token) if self._cache is not None else None
+        if known is not None:
+            return known
+        files = self._list_pages(url, repo, about=f"{repo} at {commit}")
+        if self._cache is not None:
+            self._cache.keep_files(url, token, files)
+        return files
+
+    def _list_pages(self, first_url: str, repo: RepoId, *, about: str) -> tuple[RemoteFile, ...]:
         from reconciler.adapters.hub.answers import parse_page
 
-        about = f"{repo} at {commit}"
         files: list[RemoteFile] = []
-        url: str | None = self._endpoint.tree_url(repo, commit)
+        url: str | None = first_url
         asked: set[str] = set()
         while url is not None:
             if url in asked or len(asked) == _MAX_PAGES:
@@ -83,6 +104,10 @@ class HubMetadata:
             link = answer.next_url
             url = None if link is None else self._endpoint.following_page(answer.url, link)
         return tuple(files)
+
+    def _sent_token(self) -> str | None:
+        """Give the token as far as the hub gets to see it."""
+        return self._token() if may_carry_token(self._endpoint.base) else None
 
     def _ask(self, url: str, repo: RepoId, *, about: str) -> Answer:
         if self._offline:

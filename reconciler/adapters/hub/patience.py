@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from reconciler.adapters.base.breaker import CircuitOpen
 from reconciler.core.ports import Clock
 from reconciler.errors import Waiting
 
@@ -26,8 +27,8 @@ _ROUNDING_SECONDS: Final = 1.0
 def patiently(ask: Callable[[], _T], *, clock: Clock) -> _T:
     """Call `ask` until it succeeds, five times at most, waiting between the calls.
 
-    A `Waiting` error is worth another try, unless it asks for more than 300 s; any other passes at
-    once. The error of the last try is the one raised.
+    A `Waiting` error is worth another try, unless it asks for more than 300 s, or the server is
+    left alone as it is; any other passes at once. The error of the last try is the one raised.
     """
     # Loading it takes time that a run which asks the hub nothing need not spend.
     import tenacity
@@ -50,7 +51,9 @@ def patiently(ask: Callable[[], _T], *, clock: Clock) -> _T:
 
 
 def _may_pass_soon(error: BaseException) -> bool:
-    return isinstance(error, Waiting) and (_told_seconds(error) or 0) <= _LONGEST_TOLD_SECONDS
+    if not isinstance(error, Waiting) or isinstance(error, CircuitOpen):
+        return False
+    return (_told_seconds(error) or 0) <= _LONGEST_TOLD_SECONDS
 
 
 def _told_seconds(error: BaseException | None) -> float | None:
