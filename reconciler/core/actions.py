@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.core.copies import Store
 from reconciler.core.names import ModelId, RelPath, Sha256
 from reconciler.core.ownership import FieldChange
 from reconciler.core.source import Origin
@@ -29,8 +30,8 @@ class Download:
 class Adopt:
     """Take a file's bytes from this machine, `origin` being where they come from otherwise.
 
-    `source` is an absolute path: a twin of ours or the local source itself; empty where the bytes
-    were staged by an earlier run.
+    `source` is an absolute path, and `store` says whose; both tell of a hint until the bytes were
+    hashed. `source` is empty where an earlier run has staged them.
     """
 
     model: ModelId
@@ -38,6 +39,7 @@ class Adopt:
     size_bytes: int
     sha256: Sha256
     source: str
+    store: Store
     origin: Origin
     reason: str
 

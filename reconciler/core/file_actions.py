@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from reconciler.core.actions import Action, Adopt, Download, Forget, Place, Prune, Replace
+from reconciler.core.copies import Copy, Store
 from reconciler.core.difference import FileDifference, FileState, GoneFile
 from reconciler.core.ledger import Provenance
 from reconciler.core.manifest import Prune as PrunePolicy
-from reconciler.core.names import Sha256
+from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import Observed
 from reconciler.core.source import HubOrigin, LocalOrigin, UrlOrigin
 
@@ -68,6 +70,25 @@ def prune_actions(gone: Sequence[GoneFile], policy: PrunePolicy) -> tuple[Prune 
     return tuple(_prune(item, policy) for item in gone)
 
 
+def renamed_files(actions: Sequence[Action], models_dir: str) -> Mapping[Sha256, RelPath]:
+    """Give the files of ours that only change their name: one path goes, and one comes.
+
+    Where links cannot be made such a file need not be copied, it can be renamed.
+    """
+    going = {action.path for action in actions if isinstance(action, Prune)}
+    coming = Counter(action.sha256 for action in actions if isinstance(action, Place | Replace))
+    sources = {
+        action.sha256: action.source.removeprefix(f"{models_dir}/")
+        for action in actions
+        if isinstance(action, Adopt) and action.store is Store.OURS
+    }
+    return {
+        digest: RelPath(path)
+        for digest, path in sources.items()
+        if path in going and coming[digest] == 1
+    }
+
+
 def _prune(item: GoneFile, policy: PrunePolicy) -> Prune | Forget:
     path = item.file.path
     if not item.present:
@@ -89,22 +110,26 @@ def _prune(item: GoneFile, policy: PrunePolicy) -> Prune | Forget:
 def _fetch(item: FileDifference, observed: Observed) -> Adopt | Download:
     file = item.file
     reason = _REASONS[item.state]
-    twin = observed.twins.get(file.sha256)
     have = observed.staged_bytes.get(file.sha256, 0)
-    source = None
+    copy = observed.copies.get(file.sha256)
     if have == file.size_bytes:
-        source, reason = "", f"{reason}; its bytes were brought before"
-    elif twin is not None:
-        source, reason = f"{observed.models_dir}/{twin}", f"{reason}; the same bytes are at {twin}"
+        copy = Copy(path="", store=Store.PARTIAL)
+        reason = f"{reason}; its bytes were brought before"
+    elif copy is not None and copy.store in (Store.OURS, Store.MODELS_FOLDER):
+        at = copy.path.removeprefix(f"{observed.models_dir}/")
+        reason = f"{reason}; the same bytes are at {at}"
+    elif copy is not None:
+        reason = f"{reason}; from {copy.store.shown}"
     elif isinstance(file.origin, LocalOrigin):
-        source = file.origin.path
-    if source is not None:
+        copy = Copy(path=file.origin.path, store=Store.SOURCE)
+    if copy is not None:
         return Adopt(
             model=item.models[0],
             path=file.path,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
-            source=source,
+            source=copy.path,
+            store=copy.store,
             origin=file.origin,
             reason=reason,
         )

@@ -21,7 +21,8 @@ class Move:
     """One file made visible: `staged` (in the partial folder, known by `inode`) goes to `path`.
 
     `trash` is where older bytes at `path` go, and come back from; None where nothing stands there.
-    Both names are relative to our state folder.
+    Both names are relative to our state folder. `old_path` is where the file still stands before,
+    under a name that goes with this; None where it was staged.
     """
 
     path: RelPath
@@ -29,6 +30,7 @@ class Move:
     staged: str
     inode: int
     trash: str | None
+    old_path: RelPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,14 @@ def rollout_from_json(document: Mapping[str, Any]) -> Rollout:
         **{
             **document,
             "moves": tuple(
-                Move(**{**item, "path": RelPath(item["path"]), "sha256": Sha256(item["sha256"])})
+                Move(
+                    **{
+                        **item,
+                        "path": RelPath(item["path"]),
+                        "sha256": Sha256(item["sha256"]),
+                        "old_path": RelPath(item["old_path"]) if item.get("old_path") else None,
+                    }
+                )
                 for item in document["moves"]
             ),
             "disposals": tuple(

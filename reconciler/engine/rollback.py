@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler.core.gate import Gate
+from reconciler.core.names import RelPath
 from reconciler.core.rollout import Move, Rollout, as_bytes
 from reconciler.engine.health import pass_gate
 from reconciler.engine.host import Host
@@ -53,6 +54,8 @@ def _restore_files(rollout: Rollout, host: Host) -> None:
     for move in rollout.moves:
         if is_placed(move, host):
             host.folder.take_back(move.path, move.staged)
+        if move.old_path is not None:
+            _restore_name(move.old_path, move, host)
     for move in reversed(rollout.moves):
         if not (move.trash and host.folder.keeps(move.trash)):
             continue
@@ -107,7 +110,27 @@ def _see_old_state_up(rollout: Rollout, host: Host) -> str:
     return pass_gate(host, Gate(expected=listed, absent=frozenset())).problem
 
 
+def _restore_name(old_path: RelPath, move: Move, host: Host) -> None:
+    """Give a renamed file its old name back, unless somebody else has taken that."""
+    staged = host.folder.look_kept(move.staged)
+    if staged is None or staged.inode != move.inode:
+        return
+    if host.folder.is_free(old_path):
+        host.folder.put(move.staged, old_path)
+        host.folder.stamp(old_path, move.sha256)
+    else:
+        host.reporter.warn(
+            f"{old_path} was put there by somebody else in the meantime and is left as it is",
+            f"what stood there before is kept: {move.staged} in our folder",
+        )
+
+
 def is_placed(move: Move, host: Host) -> bool:
     """Whether the file of this move stands at its place."""
-    found = host.folder.look(move.path)
+    return stands_at(move.path, move, host)
+
+
+def stands_at(path: RelPath, move: Move, host: Host) -> bool:
+    """Whether the file of this move stands at `path`."""
+    found = host.folder.look(path)
     return found is not None and found[0].inode == move.inode

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.core.actions import Place, Prune, Replace, Restart
+from reconciler.core.file_actions import renamed_files
 from reconciler.core.gate import Gate, expect_models
 from reconciler.core.ledger import Ledger
-from reconciler.core.names import Sha256
-from reconciler.core.observed import RuntimeStatus
+from reconciler.core.names import RelPath, Sha256
+from reconciler.core.observed import FileIdentity, RuntimeStatus
 from reconciler.core.plan import Plan
 from reconciler.core.rollout import (
     Disposal,
@@ -28,7 +29,7 @@ from reconciler.core.yamltext.config import read_config
 from reconciler.engine.fetch import is_staged
 from reconciler.engine.health import listed_models, pass_gate
 from reconciler.engine.host import Host
-from reconciler.engine.rollback import RolloutResult, go_back, is_placed
+from reconciler.engine.rollback import RolloutResult, go_back, is_placed, stands_at
 from reconciler.errors import (
     DiskFull,
     ReconcilerError,
@@ -108,6 +109,7 @@ def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:
     """Give every placement a staged file of its own."""
     moves = []
     numbers: Counter[Sha256] = Counter()
+    renames = renamed_files(plan.actions, str(host.folder.root))
     for action in plan.actions:
         if not isinstance(action, Place | Replace):
             continue
@@ -116,8 +118,12 @@ def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:
         if number:
             _stage_again(action.sha256, number, host)
         staged = host.folder.stage_name(action.sha256, number)
+        old_path = None
         identity = host.folder.look_kept(staged)
-        if identity is None or not is_staged(staged, action.sha256, host):
+        if not is_staged(staged, action.sha256, host):
+            old_path = renames.get(action.sha256)
+            identity = _identity_of_renamed(old_path, action.sha256, host)
+        if identity is None:
             raise TransferBroken(
                 f"{action.path} changed while other bytes were brought", hint="run again"
             )
@@ -128,9 +134,17 @@ def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:
                 staged=staged,
                 inode=identity.inode,
                 trash=f"trash/{run}/{action.path}" if isinstance(action, Replace) else None,
+                old_path=old_path,
             )
         )
     return tuple(moves)
+
+
+def _identity_of_renamed(path: RelPath | None, sha256: Sha256, host: Host) -> FileIdentity | None:
+    """Give the identity of a file that the rollout will rename, None where it must not."""
+    found = host.folder.look(path) if path is not None and host.folder.is_plain(path) else None
+    known = host.digests.find(found[0]) if found else None
+    return found[0] if found and known is not None and known.sha256 == sha256 else None
 
 
 def _stage_again(sha256: Sha256, number: int, host: Host) -> None:
@@ -182,6 +196,8 @@ def _place_files(rollout: Rollout, host: Host) -> None:
     for move in rollout.moves:
         if move.trash and not host.folder.keeps(move.trash) and not is_placed(move, host):
             host.folder.discard(move.path, move.trash)
+        if move.old_path is not None and stands_at(move.old_path, move, host):
+            host.folder.take_back(move.old_path, move.staged)
     for move in reversed(rollout.moves):
         if not is_placed(move, host):
             if not is_staged(move.staged, move.sha256, host):

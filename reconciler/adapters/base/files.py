@@ -28,7 +28,12 @@ def translated(path: Path | str, doing: str) -> Iterator[None]:
                 f"no room left while {doing} {path}",
                 hint="free some space on that filesystem and run again; what arrived is kept",
             ) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        if error.errno == errno.EROFS:
+            raise Refused(
+                f"the filesystem is mounted read-only: failed while {doing} {path}",
+                hint="mount it for writing; NTFS stays read-only until Windows has checked it",
+            ) from error
+        if isinstance(error, PermissionError):
             raise Refused(
                 f"not allowed while {doing} {path}: {error.strerror}",
                 hint="run as a user who may write there, or mend its owner and mode",
@@ -122,7 +127,16 @@ def write_atomically(
 
 
 def current_umask() -> int:
-    """Give the process's umask, which can only be read by setting it."""
+    """Give the process's umask.
+
+    Where the system does not tell, it can only be read by setting it, for all threads at once.
+    """
+    with suppress(OSError):
+        for line in (
+            Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        ):
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     mask = os.umask(0)
     os.umask(mask)
     return mask
