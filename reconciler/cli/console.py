@@ -6,11 +6,16 @@ import json
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from reconciler.cli.terminal import Style, human_bytes, is_terminal, printable
+from reconciler.cli.terminal import Style, is_terminal, printable
+from reconciler.cli.work import Batch, Shown, Total, showing
+from reconciler.cli.work_lines import Events, Lines
 from reconciler.core.ports import Progress
 
 if TYPE_CHECKING:
@@ -23,7 +28,14 @@ class Console:
     Use it as a context manager, so that the bars are taken down whatever happens.
     """
 
-    def __init__(self, *, quiet: bool, log_format: str, no_color: bool) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool,
+        log_format: str,
+        no_color: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._quiet = quiet
         self._as_json = log_format == "json"
         self._style = Style(sys.stderr, no_color=no_color)
@@ -31,6 +43,8 @@ class Console:
         usable = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
         self._show_bars = usable and not quiet and not self._as_json
         self._bars: Bars | None = None
+        self._monotonic = monotonic
+        self._lines: Shown = Events(self._event, monotonic) if self._as_json else Lines(self.say)
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -70,11 +84,22 @@ class Console:
         shown = f"{self._style('error:', 'red')} {printable(message)}{self._hint(hint)}"
         print(shown, file=sys.stderr)
 
-    def task(self, doing: str, name: str, size_bytes: int) -> Progress:
-        """Begin to show work on one file."""
-        if self._show_bars:
-            return self._shown_bars().add(doing, name, size_bytes)
-        return _Lines(self, doing, name, size_bytes)
+    def task(self, doing: str, name: str, size_bytes: int) -> AbstractContextManager[Progress]:
+        """Show work on one file while the block runs."""
+        return showing(
+            self._shown(), doing, name, size_bytes, total=None, monotonic=self._monotonic
+        )
+
+    @contextmanager
+    def batch(self, files: int, size_bytes: int) -> Iterator[Batch]:
+        """Show a total while the block runs."""
+        total = Total(files, size_bytes, monotonic=self._monotonic)
+        shown = self._shown()
+        shown.begin_total(total)
+        try:
+            yield Batch(total, self._shown, monotonic=self._monotonic)
+        finally:
+            shown.end_total(total)
 
     def can_ask(self) -> bool:
         """Whether a person is at the terminal, sees what we print and can answer."""
@@ -106,33 +131,16 @@ class Console:
             else:
                 print(shown, file=sys.stderr)
 
-    def _shown_bars(self) -> Bars:
+    def _event(self, message: str, more: dict[str, Any]) -> None:
+        if not self._quiet:
+            self._log("info", message, message, **more)
+
+    def _shown(self) -> Shown:
+        if not self._show_bars:
+            return self._lines
         with self._guard:
             if self._bars is None:
                 from reconciler.cli.bars import Bars
 
                 self._bars = Bars(no_color=self._no_color)
             return self._bars
-
-
-class _Lines:
-    """Where there is no terminal: one line at the start, one for each quarter of a large file."""
-
-    _WORTH_QUARTERS = 100_000_000
-
-    def __init__(self, console: Console, doing: str, name: str, size_bytes: int) -> None:
-        self._console = console
-        self._what = f"{doing} {name}"
-        self._size = size_bytes
-        self._done = 0
-        self._quarter = 0
-        console.say(f"{self._what} ({human_bytes(size_bytes)})")
-
-    def advance(self, count_bytes: int) -> None:
-        self._done += count_bytes
-        if self._size < self._WORTH_QUARTERS:
-            return
-        quarter = 4 * self._done // self._size
-        if quarter > self._quarter:
-            self._quarter = quarter
-            self._console.say(f"{self._what}: {25 * quarter} %")

@@ -49,14 +49,11 @@ def _columns(terminal: TextIO) -> int:
     return os.get_terminal_size(terminal.fileno()).columns or _USUAL
 
 
-def human_bytes(count: float) -> str:
-    """Say a size in the decimal units that disks and download pages use."""
-    for unit in ("B", "kB", "MB", "GB"):
-        # What rounds to 1000 belongs to the next unit.
-        if abs(round(count, 1)) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+def human_seconds(seconds: float) -> str:
+    """Say how long something takes, as a clock does: `0:12`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def counted(number: int, noun: str) -> str:

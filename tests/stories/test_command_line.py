@@ -373,6 +373,28 @@ def test_progress_keeps_to_its_lines_and_ctrl_c_keeps_the_bytes(
     assert name in "".join(host.model_files())
 
 
+@pytest.mark.parametrize("columns", [80, 40])
+def test_several_files_have_a_total(host: Sandbox, columns: int) -> None:
+    """Two files have a bar each and one more for both; on a narrow terminal too every bar keeps to
+    its line. What is done becomes a line that stays, and no bar stays.
+    """
+    models = ("first", "second")
+    for seed, name in enumerate(models):
+        host.add_repo(f"acme/{name}-GGUF", seed=seed, size=400_000)
+    host.write_manifest("".join(f"  {it}:\n    source: acme/{it}-GGUF:Q4_K_M\n" for it in models))
+    host.hub.faults.add(Fault(effect=Slow(bytes_per_second=800_000), path="*.gguf", times=None))
+    with at_terminal(host, columns=columns) as terminal:
+        assert terminal.end() == 0
+    bars = [line for line in terminal.lines() if re.search(r" (\d+:\d\d|-:--)$", line)]
+    assert {line.split()[0] for line in bars} >= {"fetching", "total"}
+    assert any(line.startswith("total 0 of 2 files ") for line in bars)
+    assert max(len(line) for line in bars) <= columns - 3
+    done = [line for line in terminal.lines() if ": done, " in line]
+    assert sorted(line.split()[1] for line in done) == [f"{it}-Q4_K_M.gguf:" for it in models]
+    assert any(line.startswith("2 of 2 files: ") for line in terminal.lines())
+    assert terminal.lines()[-2].startswith("Applied: 2 added")
+
+
 def test_plan_fits_a_narrow_terminal(host: Sandbox) -> None:
     """No line on a file and no line of the diff is longer than the terminal is wide; in a pipe
     paths are whole.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
-from reconciler.core.ports import Clock, Progress, Reporter, Runtime, Server
+from reconciler.core.ports import Batch, Clock, Progress, Reporter, Runtime, Server
 from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ServerUnreachable
 
@@ -28,7 +29,7 @@ class FakeClock(Clock):
     def now(self) -> datetime:
         """The time now, in UTC."""
         self._now += timedelta(milliseconds=1)
-        return self._now
+        return self._now + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
         """Seconds since the start of the test."""
@@ -43,8 +44,11 @@ class _NoProgress(Progress):
     def advance(self, count_bytes: int) -> None:
         """Nobody looks."""
 
+    def skip(self, count_bytes: int) -> None:
+        """Nobody looks."""
 
-class Heard(Reporter):
+
+class Heard(Reporter, Batch):
     """Keeps what it is told, line by line."""
 
     def __init__(self) -> None:
@@ -53,10 +57,19 @@ class Heard(Reporter):
         self.hints: list[str] = []
         self.tasks: list[str] = []
 
-    def task(self, doing: str, name: str, size_bytes: int) -> Progress:  # noqa: ARG002 - the port's
+    @contextmanager
+    def task(self, doing: str, name: str, size_bytes: int) -> Iterator[Progress]:  # noqa: ARG002 - the port's
         """Keep what is being done to which file."""
         self.tasks.append(f"{doing} {name}")
-        return _NoProgress()
+        yield _NoProgress()
+
+    @contextmanager
+    def batch(self, files: int, size_bytes: int) -> Iterator[Batch]:  # noqa: ARG002 - the port's
+        """Keep what is done to its files."""
+        yield self
+
+    def leave_out(self, size_bytes: int) -> None:
+        """Nobody looks."""
 
     def say(self, message: str) -> None:
         """Keep it."""

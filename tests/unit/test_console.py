@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.cli.console import Console
-from reconciler.cli.terminal import Style, counted, human_bytes, shortened
+from reconciler.cli.terminal import Style, counted, shortened
+from reconciler.core.sizes import human_bytes
 
 
 @pytest.fixture
@@ -109,13 +110,11 @@ def test_json_log_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> N
     shown.say("two\nlines")
     shown.warn("careful", "do this")
     shown.fail("broken", "")
-    shown.task("fetching", "a/b.gguf", 5)
     entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(item["level"], item["message"]) for item in entries] == [
         ("info", "two\nlines"),
         ("warning", "careful"),
         ("error", "broken"),
-        ("info", "fetching a/b.gguf (5 B)"),
     ]
     assert entries[1]["hint"] == "do this"
     assert all(item["time"].endswith("+00:00") for item in entries)
@@ -125,28 +124,11 @@ def test_quiet_log_keeps_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> 
     """With `--quiet` neither news nor progress is logged; warnings and errors are."""
     shown = console(quiet=True)
     shown.say("news")
-    shown.task("fetching", "a/b.gguf", 5).advance(5)
+    with shown.batch(2, 5) as batch, batch.task("fetching", "a/b.gguf", 5) as progress:
+        progress.advance(5)
     shown.warn("careful")
     shown.fail("broken", "")
     assert capsys.readouterr().err.splitlines() == ["warning: careful", "error: broken"]
-
-
-def test_progress_without_a_terminal_is_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """A large file gives a line at each quarter, a small one a single line, however it comes."""
-    shown = console()
-    large = shown.task("fetching", "acme/large.gguf", 400_000_000)
-    for _ in range(400):
-        large.advance(1_000_000)
-    small = shown.task("fetching", "acme/small.gguf", 1000)
-    small.advance(1000)
-    assert capsys.readouterr().err.splitlines() == [
-        "fetching acme/large.gguf (400.0 MB)",
-        "fetching acme/large.gguf: 25 %",
-        "fetching acme/large.gguf: 50 %",
-        "fetching acme/large.gguf: 75 %",
-        "fetching acme/large.gguf: 100 %",
-        "fetching acme/small.gguf (1.0 kB)",
-    ]
 
 
 @pytest.mark.parametrize(
