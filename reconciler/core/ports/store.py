@@ -1,0 +1,148 @@
+"""The models folder, what is kept beside it, and the filesystems they lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.core.copies import Linking
+from reconciler.core.filesystems import Mount, Room
+from reconciler.core.gguf.window import ByteSource
+from reconciler.core.ledger import Ledger
+from reconciler.core.names import RelPath, Sha256
+from reconciler.core.observed import FileIdentity
+from reconciler.core.rollout import Rollout
+from reconciler.core.runs import RunReport
+
+
+class ModelsFolder(Protocol):
+    """The models folder. Staged and trashed names are relative to our state folder in it."""
+
+    @property
+    def root(self) -> Path:
+        """The folder, without symlinks."""
+
+    @property
+    def device(self) -> int:
+        """The number of the device it lies on."""
+
+    def ignores_case(self) -> bool:
+        """Whether names that differ in case alone are seen to mean one file."""
+
+    def trash_bytes(self) -> int:
+        """How many bytes would be free if the trash were emptied."""
+
+    def look(self, path: RelPath) -> tuple[FileIdentity, int] | None:
+        """Give the identity and the number of links of a file, None without one."""
+
+    def obstacle(self, path: RelPath) -> str:
+        """Say why nothing of ours can be placed at `path`; empty where it can."""
+
+    def is_free(self, path: RelPath) -> bool:
+        """Whether nothing at all stands at `path`."""
+
+    def full(self, path: RelPath) -> Path:
+        """Give the absolute path."""
+
+    def reading(self, path: RelPath) -> AbstractContextManager[ByteSource]:
+        """Open the file at `path` for reading at any place. Raises `FileMissing`, `Refused`."""
+
+    def staged(self, sha256: Sha256) -> Path:
+        """Give where the bytes of a digest are gathered, safe to write to."""
+
+    def staged_disk_bytes(self, sha256: Sha256) -> int:
+        """How many bytes of the disk the staged file of a digest takes up already."""
+
+    def staged_bytes(self, sha256: Sha256, size_bytes: int) -> int:
+        """How many of the `size_bytes` bytes of a digest are staged already."""
+
+    def stage_name(self, sha256: Sha256, number: int) -> str:
+        """Name the staged file of the `number`th path that wants one digest."""
+
+    def stage_again(self, sha256: Sha256, number: int) -> None:
+        """Make that staged file, from the first."""
+
+    def stage_shared(
+        self, source: Path, sha256: Sha256, *, linking: Linking
+    ) -> FileIdentity | None:
+        """Stage a file without copying: by sharing its blocks, or its inode as `linking` allows.
+
+        What was staged before is replaced. Gives the identity that `source` had before and after;
+        None, with nothing changed, where its bytes cannot be shared.
+        """
+
+    def may_share(self, source: Path, *, linking: Linking, mount: Mount | None) -> bool:
+        """Whether `stage_shared` will need no room on `mount`, as far as can be told beforehand."""
+
+    def drop_staged(self, sha256: Sha256) -> None:
+        """Take away the staged file of a digest."""
+
+    def trashed(self, sizes_bytes: Collection[int]) -> Sequence[tuple[Path, FileIdentity]]:
+        """Give the files of these sizes in the trash."""
+
+    def is_plain(self, path: RelPath) -> bool:
+        """Whether a regular file itself stands at `path`, not a link to one."""
+
+    def look_kept(self, name: str) -> FileIdentity | None:
+        """Give the identity of a staged or trashed file, None without one."""
+
+    def keeps(self, name: str) -> bool:
+        """Whether anything at all is staged or trashed under `name`."""
+
+    def put(self, staged: str, path: RelPath) -> None:
+        """Make a staged file visible. Raises `Refused` where something stands there."""
+
+    def stamp(self, path: RelPath, sha256: Sha256) -> None:
+        """Put the `.sha256` beside a file, unless somebody has one of their own there."""
+
+    def take_back(self, path: RelPath, staged: str) -> None:
+        """Undo `put` and `stamp`."""
+
+    def discard(self, path: RelPath, trash: str) -> None:
+        """Move what stands at `path` to the trash; nothing there is no harm."""
+
+    def restore(self, trash: str, path: RelPath) -> None:
+        """Undo `discard`, where nothing stands at `path`."""
+
+    def delete(self, path: RelPath) -> None:
+        """Delete a file for good."""
+
+    def remove_empty_folders(self, path: RelPath) -> None:
+        """Take away the folders that lead to `path`, as far as nothing is left in them."""
+
+
+class Filesystems(Protocol):
+    """The filesystems of this machine, by absolute paths on them."""
+
+    def room(self, path: str) -> Room:
+        """Give the room where `path` lies, or would lie. Raises `ReconcilerError`."""
+
+    def mount(self, path: str) -> Mount | None:
+        """Give the mount that `path` lies on; None where this system does not tell."""
+
+
+class Inventory(Protocol):
+    """What we keep beside the models. Each write is one synced transaction."""
+
+    def load_ledger(self) -> Ledger:
+        """Give what was last applied; an empty ledger before the first run."""
+
+    def save_ledger(self, ledger: Ledger) -> None:
+        """Keep the ledger."""
+
+    def load_rollout(self) -> Rollout | None:
+        """Give the rollout that an earlier run did not finish."""
+
+    def save_rollout(self, rollout: Rollout) -> None:
+        """Write a rollout, or its progress, down."""
+
+    def end_rollout(self, ledger: Ledger) -> None:
+        """Forget the rollout and keep the ledger it ended in."""
+
+    def record_run(self, report: RunReport) -> None:
+        """Keep what a run did."""
+
+    def last_runs(self, count: int) -> tuple[RunReport, ...]:
+        """Give the newest runs, newest first."""
