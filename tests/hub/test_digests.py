@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.adapters.base.digests import hash_file
 from reconciler.core.names import Blake3, Sha256
-from reconciler.core.ports import Digests
+from reconciler.core.ports.digests import Digests
 from reconciler.errors import FileMissing
 from tests.support.hub_client import CountedProgress
 

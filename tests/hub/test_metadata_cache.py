@@ -12,7 +12,7 @@ import pytest
 from reconciler.adapters.base.http import HttpClient
 from reconciler.adapters.hub.metadata_cache import MetadataCache
 from reconciler.core.names import Commit, RepoId
-from reconciler.core.ports import Hub
+from reconciler.core.ports.hub import Hub
 from reconciler.demo.gguf_bytes import tiny_model
 from reconciler.demo.hub_faults import Fault, Reply
 from reconciler.demo.hub_server import HubServer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import resource
@@ -17,11 +18,14 @@ import pytest
 
 from reconciler.adapters.base.digests import hash_file
 from reconciler.adapters.base.http import HttpClient
-from reconciler.core.names import Blake3, Commit, RelPath, RepoId
-from reconciler.core.ports import Digests
+from reconciler.adapters.hub.partial import remove_partial
+from reconciler.core.names import Blake3, Commit, RelPath, RepoId, Sha256
+from reconciler.core.ports.digests import Digests
+from reconciler.core.ports.transfer import Stretch
 from reconciler.core.source import HubOrigin, LocalOrigin, Origin, UrlOrigin
 from reconciler.demo.hub_faults import (
     Fault,
+    FlipByte,
     IgnoreRange,
     RedirectTo,
     Reply,
@@ -33,6 +37,7 @@ from reconciler.errors import (
     DigestMismatch,
     DiskFull,
     FileMissing,
+    Interrupted,
     Offline,
     ReconcilerError,
     RepositoryGated,
@@ -42,6 +47,7 @@ from reconciler.errors import (
     TransferBroken,
     Unreachable,
 )
+from tests.support.fakes import FakeClock
 from tests.support.hub import running_hub
 from tests.support.hub_client import (
     BEARER,
@@ -58,10 +64,10 @@ TRIES = 5
 
 
 @pytest.fixture
-def setup(hub: HubServer, tmp_path: Path) -> Iterator[TransferSetup]:
+def setup(hub: HubServer, clock: FakeClock, tmp_path: Path) -> Iterator[TransferSetup]:
     """A hub with one file and a client, closed after the test."""
-    with HttpClient(read_timeout_seconds=5) as http:
-        yield TransferSetup(hub, http, tmp_path)
+    with HttpClient(clock=clock, read_timeout_seconds=5) as http:
+        yield TransferSetup(hub, http, tmp_path, clock)
 
 
 def test_bytes_come_with_both_digests(setup: TransferSetup) -> None:
@@ -98,20 +104,33 @@ def test_token_does_not_come_back_after_a_detour(setup: TransferSetup) -> None:
 
 
 def test_large_file_is_asked_for_in_bounded_ranges(setup: TransferSetup) -> None:
-    """No request asks for more than a segment, and each is resolved anew by the hub."""
+    """No request asks for more than a segment, and the hub is asked only for the first."""
     setup.fetch(transfer=setup.transfer(segment_bytes=100_001))
     setup.assert_fetched()
     assert setup.ranges == ["bytes=0-100000", "bytes=100001-200001", "bytes=200002-299999"]
-    assert len(asked_of(setup.hub, "hub")) == 3
+    assert len(asked_of(setup.hub, "hub")) == 1
 
 
-def test_hub_that_serves_by_itself_is_fine(tmp_path: Path) -> None:
+def test_hub_that_serves_by_itself_is_fine(clock: FakeClock, tmp_path: Path) -> None:
     """A mirror without a second host gives the same bytes."""
-    with running_hub(direct=True) as hub, HttpClient() as http:
-        setup = TransferSetup(hub, http, tmp_path)
+    with running_hub(direct=True) as hub, HttpClient(clock=clock) as http:
+        setup = TransferSetup(hub, http, tmp_path, clock)
         setup.fetch()
         setup.assert_fetched()
         assert asked_of(hub, "cdn") == []
+
+
+def test_hub_that_serves_by_itself_gets_the_token_each_time(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    """Without a second host there is no link that does without the token."""
+    with running_hub(direct=True) as hub, HttpClient(clock=clock) as http:
+        setup = TransferSetup(hub, http, tmp_path, clock)
+        hub.gate(REPO, accepted=[BEARER])
+        setup.fetch(transfer=setup.transfer(segment_bytes=100_000))
+        setup.assert_fetched()
+        sent = [request.headers.get("authorization") for request in hub.requests]
+        assert sent == [f"Bearer {BEARER}"] * 3
 
 
 def test_small_file_kept_in_git_is_fetched(setup: TransferSetup) -> None:
@@ -154,7 +173,7 @@ def test_offline_asks_nothing_and_keeps_what_is_there(setup: TransferSetup) -> N
         setup.fetch(transfer=transfer)
     with pytest.raises(Offline):
         transfer.measure(f"{setup.hub.url}/a")
-    assert setup.partial.read_bytes() == DATA[:1000]
+    assert setup.kept() == DATA[:1000]
     assert setup.hub.requests == ()
     assert setup.clock.slept_seconds == []
 
@@ -196,7 +215,7 @@ def test_what_needs_a_person_is_asked_once(setup: TransferSetup) -> None:
         setup.fetch()
     assert f"{hub.url}/{REPO}" in gated.value.hint
     assert setup.clock.slept_seconds == []
-    assert setup.partial.read_bytes() == DATA[:1000]
+    assert setup.kept() == DATA[:1000]
 
 
 def _origin(setup: TransferSetup, *, repo: str = REPO, path: str = PATH) -> HubOrigin:
@@ -284,18 +303,18 @@ def test_local_file_that_changed_differs_from_the_lock(
     assert setup.clock.slept_seconds == []
 
 
-def test_full_disk_keeps_what_arrived(setup: TransferSetup) -> None:
-    """No room is an error that names the file; what was written is continued once there is room."""
+def test_full_disk_is_told_before_the_first_byte(setup: TransferSetup) -> None:
+    """No room is an error that names the file; what was there is continued once there is room."""
+    setup.leave(DATA[:150_000])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
         with pytest.raises(DiskFull, match=str(setup.partial)):
             setup.fetch()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert setup.partial.read_bytes() == DATA[:150_000]
-    setup.hub.forget_requests()
-    setup.progress = CountedProgress()
+    assert setup.hub.requests == ()
+    assert setup.kept() == DATA[:150_000]
     setup.fetch()
     setup.assert_fetched()
     assert setup.ranges == [f"bytes=150000-{len(DATA) - 1}"]
@@ -340,8 +359,9 @@ class Told(CountedProgress):
 
 endpoint, commit, path, partial, size, sha256 = sys.argv[1:]
 origin = HubOrigin(repo=RepoId("acme/models"), commit=Commit(commit), path=RelPath(path))
+clock = FakeClock()
 transfer = HttpTransfer(
-    endpoint=endpoint, token=lambda: None, offline=False, http=HttpClient(), clock=FakeClock()
+    endpoint=endpoint, token=lambda: None, offline=False, http=HttpClient(clock=clock), clock=clock
 )
 transfer.fetch(
     origin,
@@ -354,27 +374,33 @@ transfer.fetch(
 
 
 def test_killed_process_is_continued(setup: TransferSetup) -> None:
-    """A process killed in the middle leaves a beginning, and only the rest is fetched again."""
-    setup.spoil(Stall(after_bytes=200_000))
+    """A process killed in the middle costs the last megabytes at most, and no byte of the rest."""
+    data = DATA * 40
+    commit = setup.hub.add_commit(REPO, {PATH: data})
+    origin = HubOrigin(repo=REPO, commit=commit, path=PATH)
+    stop = 9_000_000
+    setup.spoil(Stall(after_bytes=stop))
     with subprocess.Popen(
         [
-            *(sys.executable, "-c", _CHILD, setup.hub.url, setup.commit, PATH),
-            *(str(setup.partial), str(len(DATA)), SHA256),
+            *(sys.executable, "-c", _CHILD, setup.hub.url, commit, PATH, str(setup.partial)),
+            *(str(len(data)), hashlib.sha256(data).hexdigest()),
         ],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         text=True,
     ) as child:
         assert child.stdout is not None
-        assert any(int(line) == 200_000 for line in child.stdout)
+        assert any(int(line) == stop for line in child.stdout)
         child.kill()
         assert child.wait(timeout=20) == -signal.SIGKILL
     setup.hub.release_stalled()
-    assert setup.partial.read_bytes() == DATA[:200_000]
+    kept = setup.kept(data)
+    assert stop - (4 << 20) <= len(kept) <= stop
+    assert data.startswith(kept)
     setup.hub.forget_requests()
-    setup.fetch()
-    setup.assert_fetched()
-    assert setup.ranges == [f"bytes=200000-{len(DATA) - 1}"]
+    setup.fetch(origin, data=data)
+    assert setup.partial.read_bytes() == data
+    assert setup.ranges == [f"bytes={len(kept)}-{len(data) - 1}"]
 
 
 def test_memory_does_not_grow_with_the_file(setup: TransferSetup, tmp_path: Path) -> None:
@@ -398,3 +424,118 @@ def test_memory_does_not_grow_with_the_file(setup: TransferSetup, tmp_path: Path
         tracemalloc.stop()
     assert peak < 8 << 20
     assert setup.progress.total_bytes == size
+
+
+def test_told_to_stop_it_copies_no_more_of_what_is_known(
+    setup: TransferSetup, tmp_path: Path
+) -> None:
+    """An interruption ends the copying of known bytes too, and keeps those that were copied."""
+    old = tmp_path / "old.gguf"
+    data = DATA * 40
+    old.write_bytes(data)
+    transfer = setup.transfer()
+
+    class Stopping(CountedProgress):
+        def advance(self, count_bytes: int) -> None:
+            super().advance(count_bytes)
+            transfer.stop()
+
+    setup.progress = Stopping()
+    with pytest.raises(Interrupted):
+        transfer.fetch(
+            setup.origin,
+            setup.partial,
+            size_bytes=len(data),
+            sha256=Sha256(hashlib.sha256(data).hexdigest()),
+            progress=setup.progress,
+            known=[Stretch(path=old, source_start=0, start=0, length_bytes=len(data))],
+        )
+    assert setup.hub.requests == ()
+    assert 0 < len(setup.kept(data)) == setup.progress.total_bytes < len(data)
+
+
+def test_known_bytes_that_are_wrong_cost_one_more_fetch(
+    setup: TransferSetup, tmp_path: Path
+) -> None:
+    """What was believed wrongly is dropped with all it was part of, and not believed twice."""
+    old = tmp_path / "old.gguf"
+    old.write_bytes(bytes(100_000))
+    brought = setup.transfer().fetch(
+        setup.origin,
+        setup.partial,
+        size_bytes=len(DATA),
+        sha256=SHA256,
+        progress=setup.progress,
+        known=[Stretch(path=old, source_start=0, start=0, length_bytes=100_000)],
+    )
+    assert brought.digests.sha256 == SHA256
+    assert brought.fetched_bytes == 2 * len(DATA) - 100_000
+    setup.assert_fetched()
+
+
+def test_wrong_bytes_go_while_nobody_else_can_take_them_over(
+    setup: TransferSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partial file is removed by who holds it, so never from under another process."""
+    held: list[bool] = []
+
+    def remove(path: Path) -> None:
+        with path.open() as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+            else:
+                held.append(False)
+        remove_partial(path)
+
+    monkeypatch.setattr("reconciler.adapters.hub.transfer.remove_partial", remove)
+    setup.spoil(FlipByte(at_byte=77))
+    setup.fetch()
+    setup.assert_fetched()
+    assert held == [True]
+
+
+@pytest.mark.parametrize("data", [DATA, b"", b"x"])
+def test_small_file_comes_in_one_piece(setup: TransferSetup, data: bytes) -> None:
+    """A small file is there at once, with both digests and no record, after a single request."""
+    commit = setup.hub.add_commit(REPO, {PATH: data})
+    origin = HubOrigin(repo=REPO, commit=commit, path=PATH)
+    found = setup.fetch(origin, data=data, transfer=setup.transfer(whole_bytes=len(data)))
+    assert found.blake3 == blake3.blake3(data).hexdigest()
+    assert [path.name for path in setup.partial.parent.iterdir()] == [setup.partial.name]
+    assert setup.partial.read_bytes() == data
+    assert len(setup.ranges) == bool(data)
+    assert setup.progress.total_bytes == len(data)
+
+
+def test_wrong_small_file_is_never_written(setup: TransferSetup) -> None:
+    """One wrong byte of a small file is mended by asking again; twice the same blames upstream."""
+    transfer = setup.transfer(whole_bytes=len(DATA))
+    setup.spoil(FlipByte(at_byte=5))
+    assert setup.fetch(transfer=transfer).sha256 == SHA256
+    setup.partial.unlink()
+    setup.spoil(FlipByte(at_byte=5), times=None)
+    with pytest.raises(DigestMismatch, match="upstream differs"):
+        setup.fetch(transfer=transfer)
+    assert list(setup.partial.parent.iterdir()) == []
+    assert setup.progress.total_bytes == len(DATA)
+
+
+def test_begun_small_file_is_continued(setup: TransferSetup) -> None:
+    """What an earlier version, or a copy, left of a small file is not fetched again."""
+    setup.leave(DATA[:1234])
+    setup.fetch(transfer=setup.transfer(whole_bytes=len(DATA)))
+    setup.assert_fetched()
+    assert setup.ranges == [f"bytes=1234-{len(DATA) - 1}"]
+
+
+def test_small_local_file_is_copied(setup: TransferSetup, tmp_path: Path) -> None:
+    """A small file of this machine needs no network either."""
+    source = tmp_path / "source.gguf"
+    source.write_bytes(DATA)
+    transfer = setup.transfer(offline=True, whole_bytes=len(DATA))
+    setup.fetch(LocalOrigin(path=str(source)), transfer=transfer)
+    setup.assert_fetched()
+    with pytest.raises(Offline):
+        setup.fetch(UrlOrigin(url=f"{setup.hub.url}/a"), data=b"other", transfer=transfer)

@@ -27,12 +27,16 @@ from reconciler.demo.hub_messages import OriginName
 from reconciler.demo.hub_server import HubServer
 from reconciler.errors import (
     DigestMismatch,
+    FileMissing,
     RateLimited,
+    ReconcilerError,
     Stalled,
     TransferBroken,
     Unreachable,
 )
+from tests.support.fakes import FakeClock
 from tests.support.hub_client import (
+    BEARER,
     DATA,
     SHA256,
     TransferSetup,
@@ -43,10 +47,10 @@ TRIES = 5
 
 
 @pytest.fixture
-def setup(hub: HubServer, tmp_path: Path) -> Iterator[TransferSetup]:
+def setup(hub: HubServer, clock: FakeClock, tmp_path: Path) -> Iterator[TransferSetup]:
     """A hub with one file and a client, closed after the test."""
-    with HttpClient(read_timeout_seconds=5) as http:
-        yield TransferSetup(hub, http, tmp_path)
+    with HttpClient(clock=clock, read_timeout_seconds=5) as http:
+        yield TransferSetup(hub, http, tmp_path, clock)
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -60,6 +64,7 @@ def test_cut_connection_is_continued(setup: TransferSetup, *, reset: bool) -> No
     assert starts == sorted(starts)
     if not reset:
         assert starts == [20_000 * cut for cut in range(11)]
+        assert setup.clock.slept_seconds == [1] * 10
         assert sum(request.sent_bytes for request in asked_of(setup.hub, "cdn")) == len(DATA)
 
 
@@ -70,7 +75,7 @@ def test_connection_that_brings_nothing_is_given_up(setup: TransferSetup, effect
     setup.spoil(effect, times=None)
     with pytest.raises(TransferBroken, match=r"deep er/model|127\.0\.0\.1"):
         setup.fetch()
-    assert setup.partial.read_bytes() == DATA[:5000]
+    assert setup.kept() == DATA[:5000]
     assert len(setup.ranges) == TRIES
     assert len(setup.clock.slept_seconds) == TRIES - 1
 
@@ -86,7 +91,7 @@ def test_server_that_ends_early_without_saying_is_continued(setup: TransferSetup
 def test_stalled_connection_is_given_up_and_continued(setup: TransferSetup) -> None:
     """Silence in the middle of a body ends by a timeout, and the transfer goes on."""
     setup.spoil(Stall(after_bytes=50_000))
-    with HttpClient(read_timeout_seconds=0.2) as http:
+    with HttpClient(clock=setup.clock, read_timeout_seconds=0.2) as http:
         setup.http = http
         setup.fetch()
     setup.hub.release_stalled()
@@ -96,7 +101,7 @@ def test_stalled_connection_is_given_up_and_continued(setup: TransferSetup) -> N
 def test_answer_that_never_begins_is_unreachable(setup: TransferSetup) -> None:
     """A host that takes the request and says nothing ends as an error that may pass."""
     setup.hub.faults.add(Fault(effect=Stall(after_bytes=None), times=None))
-    with HttpClient(read_timeout_seconds=0.05) as http:
+    with HttpClient(clock=setup.clock, read_timeout_seconds=0.05) as http:
         setup.http = http
         with pytest.raises(Unreachable, match="no answer in time"):
             setup.fetch()
@@ -111,13 +116,14 @@ def test_ignored_range_is_taken_from_the_start(setup: TransferSetup) -> None:
     assert len(setup.ranges) == 1
 
 
-def test_ignored_range_does_not_append_to_what_is_there(setup: TransferSetup) -> None:
-    """The whole after a part starts the file over, and progress takes the part back."""
+def test_ignored_range_leaves_what_is_there(setup: TransferSetup) -> None:
+    """Of the whole after a part only what is missing is written: the part is hashed already."""
     setup.leave(DATA[:1234])
     setup.spoil(IgnoreRange())
-    setup.fetch()
+    setup.hub.faults.add(Fault(effect=FlipByte(at_byte=7), origin="cdn"))
+    assert setup.fetch().sha256 == SHA256
     setup.assert_fetched()
-    assert -1234 in setup.progress.heard
+    assert setup.progress.skipped_bytes == 1234
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ def test_other_bytes_than_asked_are_not_written(setup: TransferSetup, given: str
     setup.spoil(SetHeaders(headers={"Content-Range": given}), times=None)
     with pytest.raises(TransferBroken, match="other bytes than those asked"):
         setup.fetch()
-    assert setup.partial.read_bytes() == b""
+    assert setup.kept() == b""
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_other_bytes_than_asked_are_not_written(setup: TransferSetup, given: str
 def test_file_of_another_size_upstream_differs_from_the_lock(
     setup: TransferSetup, effect: Effect, size: int
 ) -> None:
-    """Said once it is doubted, said twice it is believed: the partial file goes."""
+    """Said once it is doubted, said twice it is believed, and the empty partial file goes."""
     setup.spoil(effect)
     setup.fetch()
     setup.assert_fetched()
@@ -166,6 +172,15 @@ def test_file_of_another_size_upstream_differs_from_the_lock(
         setup.fetch()
     assert f"{size} bytes" in error.value.message
     assert not setup.partial.exists()
+
+
+def test_wall_between_takes_nothing_away(setup: TransferSetup) -> None:
+    """A login page in place of the file looks like another file; what has arrived is kept."""
+    setup.leave(DATA[:1000])
+    setup.spoil(Reply(status=200, body=b"please log in"), times=None)
+    with pytest.raises(DigestMismatch, match="13 bytes"):
+        setup.fetch()
+    assert setup.kept() == DATA[:1000]
 
 
 def test_unsatisfiable_range_of_the_right_size_may_pass(setup: TransferSetup) -> None:
@@ -184,12 +199,20 @@ def test_more_bytes_than_asked_are_not_written(setup: TransferSetup) -> None:
     assert setup.ranges == ["bytes=0-99999", "bytes=100000-199999", "bytes=200000-299999"]
 
 
+def test_body_without_end_is_not_read_to_its_end(setup: TransferSetup) -> None:
+    """What goes on far past its range is cut off there, and not drained."""
+    setup.spoil(Oversize(extra_bytes=64 << 20))
+    setup.fetch(transfer=setup.transfer(segment_bytes=100_000))
+    setup.assert_fetched()
+    assert sum(request.sent_bytes for request in asked_of(setup.hub, "cdn")) < 48 << 20
+
+
 def test_compressed_answer_is_refused(setup: TransferSetup) -> None:
     """Bytes a proxy has packed are not written as if they were the file's."""
     setup.spoil(SetHeaders(headers={"Content-Encoding": "gzip"}), times=None)
     with pytest.raises(TransferBroken, match="compressed"):
         setup.fetch()
-    assert setup.partial.read_bytes() == b""
+    assert setup.kept() == b""
 
 
 def test_wrong_byte_is_fetched_again(setup: TransferSetup) -> None:
@@ -238,23 +261,73 @@ def test_links_that_are_never_good_are_given_up(setup: TransferSetup) -> None:
     assert len(setup.ranges) == TRIES
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_link_whose_time_is_over_is_replaced_at_once(setup: TransferSetup, status: int) -> None:
+    """A link that was good and is refused is no error: the hub gives the next, without a wait."""
+    setup.hub.faults.add(Fault(effect=Reply(status=status), origin="cdn", skip=1))
+    setup.fetch(transfer=setup.transfer(segment_bytes=100_000))
+    setup.assert_fetched()
+    assert [request.status for request in asked_of(setup.hub, "cdn")] == [206, status, 206, 206]
+    to_hub = asked_of(setup.hub, "hub")
+    assert [request.headers.get("authorization") for request in to_hub] == [f"Bearer {BEARER}"] * 2
+    assert all("authorization" not in request.headers for request in asked_of(setup.hub, "cdn"))
+    assert setup.clock.slept_seconds == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, TransferBroken), (404, FileMissing)])
+def test_new_link_that_is_refused_too_is_an_error(
+    setup: TransferSetup, status: int, error: type[ReconcilerError]
+) -> None:
+    """After the first link's end the next one is believed: it is not asked for again for ever."""
+    setup.hub.faults.add(Fault(effect=Reply(status=status), origin="cdn", skip=1, times=None))
+    with pytest.raises(error):
+        setup.fetch(transfer=setup.transfer(segment_bytes=100_000))
+    assert setup.kept() == DATA[:100_000]
+    requests = 3 if error is FileMissing else 3 + TRIES
+    assert len(asked_of(setup.hub, "cdn")) == requests
+    assert len(asked_of(setup.hub, "hub")) == requests - 1
+
+
+@pytest.mark.parametrize(
+    ("effect", "asked"), [(Reply(status=503), 2), (HangUp(), 2), (Cut(after_bytes=9), 1)]
+)
+def test_host_that_fails_by_itself_costs_its_link(
+    setup: TransferSetup, effect: Effect, asked: int
+) -> None:
+    """The hub may name a host that is well; a mere cut is continued by the same link."""
+    setup.hub.faults.add(Fault(effect=effect, origin="cdn", skip=1))
+    setup.fetch(transfer=setup.transfer(segment_bytes=100_000))
+    setup.assert_fetched()
+    assert len(asked_of(setup.hub, "hub")) == asked
+
+
+def test_file_replaced_between_two_tries_is_named_as_possible(setup: TransferSetup) -> None:
+    """Two different digests may come from a new file upstream, and the hint says so first."""
+    setup.spoil(FlipByte(at_byte=77))
+    setup.spoil(FlipByte(at_byte=78))
+    with pytest.raises(DigestMismatch) as error:
+        setup.fetch()
+    assert "replaced upstream" in error.value.hint
+
+
 def test_rate_limit_is_waited_out_in_the_middle(setup: TransferSetup) -> None:
     """A 429 between two ranges is waited out as told, and the rest is fetched."""
     effect = Reply(status=429, headers={"RateLimit": '"resolvers";r=0;t=7'})
-    setup.hub.faults.add(Fault(effect=effect, origin="hub", skip=1))
+    setup.hub.faults.add(Fault(effect=effect, origin="cdn", skip=1))
     setup.fetch(transfer=setup.transfer(segment_bytes=200_000))
     setup.assert_fetched()
     assert setup.clock.slept_seconds == [8]
+    assert len(asked_of(setup.hub, "hub")) == 1
 
 
 def test_long_rate_limit_is_passed_on_and_the_partial_kept(setup: TransferSetup) -> None:
     """Told to wait for an hour, the transfer ends, keeps its bytes and says when to come back."""
     effect = Reply(status=429, headers={"Retry-After": "3600"})
-    setup.hub.faults.add(Fault(effect=effect, origin="hub", skip=1, times=None))
+    setup.hub.faults.add(Fault(effect=effect, origin="cdn", skip=1, times=None))
     with pytest.raises(RateLimited) as error:
         setup.fetch(transfer=setup.transfer(segment_bytes=200_000))
     assert error.value.retry_after_seconds == 3600
-    assert setup.partial.read_bytes() == DATA[:200_000]
+    assert setup.kept() == DATA[:200_000]
 
 
 @pytest.mark.parametrize("effect", [HangUp(), Reply(status=503), Reply(status=502)])

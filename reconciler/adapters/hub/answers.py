@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from reconciler.core.names import Commit, InvalidName, RelPath, Sha256
-from reconciler.core.ports import RemoteFile
+from reconciler.core.ports.hub import RemoteFile
 
 
 class Nonsense(ValueError):

@@ -12,7 +12,8 @@ from reconciler.adapters.hub.failures import Asked, hub_failure
 from reconciler.adapters.hub.metadata_cache import MetadataCache
 from reconciler.adapters.hub.patience import patiently
 from reconciler.core.names import Commit, InvalidName, RepoId
-from reconciler.core.ports import Clock, RemoteFile
+from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.hub import RemoteFile
 from reconciler.errors import Offline, RepositoryMissing, TransferBroken
 
 _T = TypeVar("_T")

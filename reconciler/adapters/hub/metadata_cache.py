@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.core.names import Commit
-from reconciler.core.ports import Clock, RemoteFile
+from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.hub import RemoteFile
 
 # The trees of several hundred repositories.
 _MAX_BYTES: Final = 64 * 1024 * 1024

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.adapters.base.breaker import CircuitOpen
-from reconciler.core.ports import Clock
+from reconciler.core.ports.clock import Clock
 from reconciler.errors import Waiting
 
 if TYPE_CHECKING:
