@@ -71,6 +71,15 @@ class ConfigUnreadable(FaultyText):
     """llama-swap's config is not the YAML we can read."""
 
 
+class GgufInvalid(ReconcilerError):
+    """A header of a GGUF file that is damaged, hostile, or of a kind we cannot read."""
+
+    def __init__(self, reason: str, *, offset: int) -> None:
+        super().__init__(f"its GGUF header cannot be read: {reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
 class UnsafeEdit(FaultyText):
     """An edit of llama-swap's config that would touch bytes that are not ours."""
 
@@ -139,6 +148,10 @@ class TransferBroken(Waiting):
 
 class Offline(Waiting):
     """Something must be asked of the network, and `--offline` forbids it."""
+
+
+class WindowClosed(Waiting):
+    """Bytes must be fetched, and this is not the time of day for it."""
 
 
 class RuntimeUnavailable(ReconcilerError):

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from reconciler.core.names import InvalidName, RelPath, RepoId
-from reconciler.core.ports import RemoteFile
+from reconciler.core.ports.hub import RemoteFile
 from reconciler.core.reading.source_text import SHARD
 from reconciler.errors import FileMissing, NoMatch
 

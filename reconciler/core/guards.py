@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reconciler.core.actions import Action, Prune, Replace
 from reconciler.core.desired import Desired
+from reconciler.core.filesystems import Mount
 from reconciler.core.ledger import Ledger
-from reconciler.core.names import ModelId
+from reconciler.core.names import STATE_FOLDER, ModelId
 from reconciler.core.observed import Observed
+from reconciler.core.sizes import human_bytes
+from reconciler.core.space import needed_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,58 @@ def guard_unmanaged_entries(
     )
 
 
+def guard_room(
+    actions: Sequence[Action], observed: Observed, *, config_bytes: int, reserve_bytes: int
+) -> tuple[Refusal, ...]:
+    """Bring no first byte of what does not fit whole.
+
+    `config_bytes` are written beside llama-swap's config, 0 where it stays. `reserve_bytes` must
+    stay free on the models folder's filesystem.
+    """
+    refusals = []
+    needed = needed_bytes(actions, observed)
+    free = observed.room.free_bytes
+    missing = needed + reserve_bytes - free
+    if needed and missing > 0:
+        spare = f", and {human_bytes(reserve_bytes)} stay free" if reserve_bytes else ""
+        message = (
+            f"{observed.models_dir} has no room for this: {human_bytes(needed)} must be "
+            f"brought{spare}, but only {human_bytes(free)} are free{_on(observed.mount)}"
+        )
+        refusals.append(
+            Refusal(message=message, hint=_how_to_make_room(actions, observed, missing))
+        )
+    config = observed.config_room
+    if config is None or not config_bytes:
+        return tuple(refusals)
+    left = config.free_bytes - (needed if config.device == observed.room.device else 0)
+    if left < config_bytes and not refusals:
+        message = (
+            f"{observed.config_path} has no room for its new text and a backup of the old one: "
+            f"{human_bytes(config_bytes)} are needed, but only {human_bytes(max(left, 0))} are "
+            f"free{_on(observed.config_mount)}"
+        )
+        refusals.append(Refusal(message=message, hint="free some space there"))
+    return tuple(refusals)
+
+
+def guard_read_only(
+    actions: Sequence[Action], observed: Observed, *, changes_config: bool
+) -> tuple[Refusal, ...]:
+    """Begin nothing that cannot be written at its end."""
+    places = [(observed.models_dir, observed.mount)] if actions else []
+    if changes_config:
+        places.append((str(observed.config_path), observed.config_mount))
+    return tuple(
+        Refusal(
+            message=f"{path} lies on {mount.point} ({mount.kind}), which is mounted read-only",
+            hint=_how_to_mount_for_writing(mount),
+        )
+        for path, mount in places
+        if mount is not None and mount.is_read_only
+    )
+
+
 def allowed_removals(max_prune: float, owned: int) -> int:
     """Give how many of `owned` models may go at once.
 
@@ -103,3 +159,31 @@ def _guard_protected(
         for key in (*removed, *losing_entry)
         if ledger.models[key].protect
     ]
+
+
+def _on(mount: Mount | None) -> str:
+    return f" on {mount.point} ({mount.kind})" if mount else ""
+
+
+def _how_to_make_room(actions: Iterable[Action], observed: Observed, missing_bytes: int) -> str:
+    ways = [f"free {human_bytes(missing_bytes)} there"]
+    if observed.trash_bytes:
+        ways.append(
+            f"{human_bytes(observed.trash_bytes)} of it lie in "
+            f"{observed.models_dir}/{STATE_FOLDER}/trash, which may be deleted"
+        )
+    if any(
+        isinstance(item, Replace) or (isinstance(item, Prune) and item.to_trash) for item in actions
+    ):
+        ways.append("what this plan takes away stays in the trash, so it makes no room")
+    ways.append("or leave a model out with `enabled: false`")
+    return "; ".join(ways)
+
+
+def _how_to_mount_for_writing(mount: Mount) -> str:
+    if mount.is_ntfs:
+        return (
+            "NTFS stays read-only where Windows did not leave it clean: let Windows check the disk "
+            "and shut down whole (`shutdown /s /t 0`, no fast start-up), then mount it again"
+        )
+    return f"mount it for writing: mount -o remount,rw {mount.point}"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.core.copies import Copy
+from reconciler.core.filesystems import Mount, Room
 from reconciler.core.names import RelPath, Sha256
 
 
@@ -74,9 +76,15 @@ class Observed:
     `files` holds every file at a path that the desired state or the ledger names; `obstacles` says,
     for a path that a model wants and where its bytes are not, why none can be placed there.
     `staged_bytes`
-    says how much of a wanted digest is already in our partial folder. `twins` gives, for a wanted
-    digest, the path of a file below the models folder that has it. `config` is the bytes of
+    says how much of a wanted digest is already in our partial folder. `copies` gives, for a wanted
+    digest, a file of this machine that has it, or says so by its name. `config` is the bytes of
     llama-swap's config, None where there is no such file.
+
+    `room` is that of the models folder, `config_room` that of the config's (None: none is managed).
+    The rest is looked at only where bytes are wanted: `mount` and `config_mount` are what both lie
+    on (None: not known), `staged_disk_bytes` what a wanted digest takes up on the disk already,
+    `shared` those that can be taken from a file of this machine without a copy, and `trash_bytes`
+    what emptying the trash would free.
     """
 
     models_dir: str
@@ -84,8 +92,14 @@ class Observed:
     files: Mapping[RelPath, ObservedFile] = field(default_factory=dict)
     obstacles: Mapping[RelPath, str] = field(default_factory=dict)
     staged_bytes: Mapping[Sha256, int] = field(default_factory=dict)
-    twins: Mapping[Sha256, RelPath] = field(default_factory=dict)
+    copies: Mapping[Sha256, Copy] = field(default_factory=dict)
     config_path: str | None = None
     config: bytes | None = None
     runtime: RuntimeState
-    free_bytes: int = 0
+    room: Room
+    config_room: Room | None = None
+    mount: Mount | None = None
+    config_mount: Mount | None = None
+    staged_disk_bytes: Mapping[Sha256, int] = field(default_factory=dict)
+    shared: frozenset[Sha256] = frozenset()
+    trash_bytes: int = 0

@@ -22,10 +22,13 @@ from reconciler.core.config_change import change_config
 from reconciler.core.desired import Desired, Stall
 from reconciler.core.difference import Differences, FileState, compare
 from reconciler.core.file_actions import fetch_actions, place_actions, prune_actions
+from reconciler.core.filesystems import mount_warnings
 from reconciler.core.guards import (
     Refusal,
     guard_other_device,
+    guard_read_only,
     guard_removals,
+    guard_room,
     guard_unmanaged_entries,
 )
 from reconciler.core.ledger import Ledger
@@ -33,6 +36,7 @@ from reconciler.core.ledger_after import ledger_after
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed, RuntimeStatus
 from reconciler.core.ownership import owned_in
+from reconciler.core.space import freed_bytes, needed_bytes
 from reconciler.core.yamltext.config import read_config
 
 
@@ -100,8 +104,11 @@ def build_plan(
     *,
     server: str,
     allow_prune: bool = False,
+    reserve_bytes: int = 0,
 ) -> Plan:
     """Decide everything one pass would do. `server` is llama-server's path in commands.
+
+    `reserve_bytes` must stay free where the models lie, if anything is brought there.
 
     Raises:
         ConfigUnreadable: llama-swap's config is not YAML that we can read.
@@ -138,13 +145,22 @@ def build_plan(
         actions=actions,
         unchanged=tuple(key for key in desired.models if key not in touched),
         drift=_drift(differences, ledger),
-        warnings=change.warnings if change else (),
+        warnings=(
+            *(change.warnings if change else ()),
+            *(mount_warnings(observed.mount, observed.models_dir) if fetches else ()),
+        ),
         refusals=(
             *(change.refusals if change else ()),
             *guard_removals(desired, ledger, differences.removed, allow_prune=allow_prune),
             *guard_other_device(observed, ledger, removes=removes, allow_prune=allow_prune),
             *guard_unmanaged_entries(desired, observed, ledger, differences.removed),
-            *_guard_space(observed, summary),
+            *guard_read_only((*fetches, *places), observed, changes_config=changed),
+            *guard_room(
+                actions,
+                observed,
+                config_bytes=len(config) + len(change.after) if change and changed else 0,
+                reserve_bytes=reserve_bytes,
+            ),
         ),
         stalled=stalled,
         summary=summary,
@@ -193,13 +209,10 @@ def _summary(
     touched |= {ModelId(entry.model) for entry in differences.entries if entry.edits}
     fetch = sum(item.size_bytes - item.have_bytes for item in actions if isinstance(item, Download))
     reuse = sum(item.size_bytes for item in actions if isinstance(item, Adopt))
-    copied = sum(item.size_bytes for item in actions if isinstance(item, Adopt) and item.source)
     trashed = sum(
         item.size_bytes for item in actions if isinstance(item, Prune) and item.to_trash
     ) + sum(item.old_bytes for item in actions if isinstance(item, Replace))
-    freed = sum(
-        item.size_bytes for item in actions if isinstance(item, Prune) and not item.to_trash
-    )
+    freed = freed_bytes(actions, observed)
     return Summary(
         added=tuple(
             key for key in desired.models if key not in ledger.models and key not in stalled
@@ -210,7 +223,7 @@ def _summary(
         reuse_bytes=reuse,
         trash_bytes=trashed,
         freed_bytes=freed,
-        disk_left_bytes=observed.free_bytes - fetch - copied + freed,
+        disk_left_bytes=observed.room.free_bytes - needed_bytes(actions, observed) + freed,
         container=_container_note(observed, actions),
     )
 
@@ -229,18 +242,6 @@ def _container_note(observed: Observed, actions: tuple[Action, ...]) -> str:
         case RuntimeStatus.UNMANAGED:
             changes = any(isinstance(item, SetEntry | RemoveEntry | Replace) for item in actions)
             return "not managed: restart llama-swap yourself" if changes else "not managed"
-
-
-def _guard_space(observed: Observed, summary: Summary) -> tuple[Refusal, ...]:
-    missing = -summary.disk_left_bytes
-    if missing <= 0 or not (summary.fetch_bytes or summary.reuse_bytes):
-        return ()
-    return (
-        Refusal(
-            message=f"{observed.models_dir} lacks {missing} bytes for what must be brought",
-            hint="free some space there, or take a model out of the manifest",
-        ),
-    )
 
 
 def _drift(differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:

@@ -12,7 +12,8 @@ from reconciler.core.ledger import Ledger, Provenance
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity, ObservedFile
-from reconciler.core.ports import Batch, Candidate
+from reconciler.core.ports.copies import Candidate
+from reconciler.core.ports.reporting import Batch
 from reconciler.core.source import LocalOrigin, Origin
 from reconciler.engine.host import Host
 from reconciler.errors import DigestMismatch, FileMissing, ReconcilerError, TransferBroken

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.core.gate import Gate
 from reconciler.core.observed import RuntimeStatus
-from reconciler.core.ports import Server
+from reconciler.core.ports.serving import Server
 from reconciler.engine.host import Host
 from reconciler.errors import RuntimeUnavailable, ServerUnreachable
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.core.ports import (
-    Clock,
-    ConfigFile,
-    Hub,
-    Inventory,
-    KnownDigests,
-    LocalFiles,
-    LockFile,
-    ModelsFolder,
-    Reporter,
-    Runtime,
-    ServerFactory,
-    Transfer,
-)
+from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.copies import ForeignStores
+from reconciler.core.ports.digests import KnownDigests, LocalFiles
+from reconciler.core.ports.hub import Hub
+from reconciler.core.ports.reporting import Reporter
+from reconciler.core.ports.serving import Runtime, ServerFactory
+from reconciler.core.ports.store import Filesystems, Inventory, ModelsFolder
+from reconciler.core.ports.texts import ConfigFile, LockFile
+from reconciler.core.ports.transfer import Transfer
+from reconciler.core.windows import ANY_TIME, DownloadTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +21,8 @@ class Host:
     """All that one pass talks to.
 
     `config` is None where no llama-swap config is managed. `llama_server` is the path of the server
-    in commands. `health_timeout_seconds` is how long the health gate may take.
+    in commands. `health_timeout_seconds` is how long the health gate may take, and `download_times`
+    say when bytes may be fetched.
     """
 
     hub: Hub
@@ -33,6 +30,8 @@ class Host:
     local: LocalFiles
     digests: KnownDigests
     folder: ModelsFolder
+    filesystems: Filesystems
+    stores: ForeignStores
     inventory: Inventory
     lock: LockFile
     lock_path: str
@@ -44,3 +43,4 @@ class Host:
     reporter: Reporter
     llama_server: str
     health_timeout_seconds: float = 60.0
+    download_times: DownloadTimes = ANY_TIME

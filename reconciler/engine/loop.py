@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Event
 
-from reconciler.core.ports import Clock, Reporter
+from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.reporting import Reporter
 from reconciler.engine.run import RunResult
 from reconciler.errors import ManifestInvalid, ReconcilerError, Waiting
 
@@ -55,9 +56,10 @@ def watch_loop(
         wake.clear()
         found = contents()
         if found != seen or clock.monotonic() >= next_at:
-            seen, retry = _pass(found, contents, run_pass, reporter)
+            seen, retry, opens_in = _pass(found, contents, run_pass, reporter)
             failures = failures + 1 if retry else 0
             pause = _patience(failures) if retry else schedule.resync_seconds
+            pause = min(pause, opens_in or pause)
             next_at = clock.monotonic() + pause
             if retry:
                 reporter.say(f"trying again in {pause:.0f} s")
@@ -70,20 +72,26 @@ def _pass(
     contents: Callable[[], Contents],
     run_pass: Callable[[], RunResult],
     reporter: Reporter,
-) -> tuple[Contents, bool]:
-    """Run one pass; give the contents it settles, and whether it should be tried again soon."""
+) -> tuple[Contents, bool, float]:
+    """Run one pass.
+
+    Gives the contents it settles, whether it should be tried again soon, and the seconds until the
+    download window opens that a model waits for; 0 where none does.
+    """
     try:
         result = run_pass()
     except ManifestInvalid as error:
         reporter.warn(f"{error.message}\nthe last good state stays until this is mended")
-        return found, False
+        return found, False, 0.0
     except ReconcilerError as error:
         reporter.warn(error.message, error.hint)
-        return found, isinstance(error, Waiting)
+        return found, isinstance(error, Waiting), 0.0
     now = contents()
     if result.prepared.changes_lock and now.lock != found.lock:
         found = replace(found, lock=now.lock)
-    return found, bool(result.report.waiting)
+    prepared = result.prepared
+    retry = any(model not in prepared.held for model in result.report.waiting)
+    return found, retry, prepared.opens_in_seconds
 
 
 def _patience(failures: int) -> float:

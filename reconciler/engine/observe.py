@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from reconciler.core.copies import Copy, Store
 from reconciler.core.desired import Desired
-from reconciler.core.ledger import Ledger, Provenance
+from reconciler.core.filesystems import Mount, impossible_names
+from reconciler.core.ledger import Ledger
+from reconciler.core.lock import PinnedFile
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import Observed, ObservedFile
+from reconciler.core.source import LocalOrigin
+from reconciler.engine.adoption import find_copies
 from reconciler.engine.host import Host
 from reconciler.errors import ReconcilerError
 
@@ -31,20 +37,41 @@ def observe(host: Host, desired: Desired, ledger: Ledger) -> Observed:
         if file.path not in files or files[file.path].sha256 != file.sha256
     ]
     missing = {file.sha256: file.size_bytes for file in wanted}
-    obstacles = {file.path: _obstacle(host, file.path) for file in wanted}
+    staged = {
+        digest: have
+        for digest, size in missing.items()
+        if (have := host.folder.staged_bytes(digest, size)) > 0
+    }
+    mount = host.filesystems.mount(str(host.folder.root)) if wanted else None
+    obstacles = {
+        **{file.path: _obstacle(host, file.path) for file in wanted},
+        **(_impossible(host, desired, mount) if wanted else {}),
+    }
+    copies = find_copies(
+        [file for file in wanted if staged.get(file.sha256) != file.size_bytes],
+        files,
+        ledger,
+        host,
+    )
     return Observed(
         models_dir=str(host.folder.root),
         device=host.folder.device,
         files=files,
         obstacles={path: why for path, why in (obstacles | unreadable).items() if why},
-        staged_bytes={
-            digest: size for digest in missing if (size := _staged_bytes(host, digest)) > 0
-        },
-        twins=_twins(missing, files, ledger),
+        staged_bytes=staged,
+        copies=copies,
         config_path=host.config_path,
         config=host.config.read() if host.config else None,
         runtime=host.runtime.observe(),
-        free_bytes=host.folder.free_bytes(),
+        room=host.filesystems.room(str(host.folder.root)),
+        config_room=host.filesystems.room(host.config_path) if host.config_path else None,
+        mount=mount,
+        config_mount=(
+            host.filesystems.mount(host.config_path) if wanted and host.config_path else None
+        ),
+        staged_disk_bytes={digest: host.folder.staged_disk_bytes(digest) for digest in missing},
+        shared=_shared(wanted, copies, mount, host),
+        trash_bytes=host.folder.trash_bytes() if wanted else 0,
     )
 
 
@@ -78,27 +105,36 @@ def _observe_files(
     return files, unreadable
 
 
+def _impossible(host: Host, desired: Desired, mount: Mount | None) -> dict[RelPath, str]:
+    """Find the wanted paths that this filesystem cannot hold, or cannot hold beside each other."""
+    sizes = {
+        file.path: file.size_bytes
+        for model in desired.models.values()
+        if model.spec.enabled
+        for file in model.files
+    }
+    ignores_case = (mount is not None and mount.ignores_case) or host.folder.ignores_case()
+    return impossible_names(mount, sizes, ignores_case=ignores_case)
+
+
+def _shared(
+    wanted: Sequence[PinnedFile], copies: Mapping[Sha256, Copy], mount: Mount | None, host: Host
+) -> frozenset[Sha256]:
+    """Find what takes no room, because it lies on the same filesystem and need not be copied."""
+    named = {
+        file.sha256: Copy(path=file.origin.path, store=Store.SOURCE)
+        for file in wanted
+        if isinstance(file.origin, LocalOrigin)
+    }
+    return frozenset(
+        digest
+        for digest, copy in {**named, **copies}.items()
+        if host.folder.may_share(Path(copy.path), linking=copy.store.linking, mount=mount)
+    )
+
+
 def _obstacle(host: Host, path: RelPath) -> str:
     try:
         return host.folder.obstacle(path)
     except ReconcilerError as error:
         return error.message
-
-
-def _staged_bytes(host: Host, digest: Sha256) -> int:
-    staged = host.folder.look_kept(host.folder.stage_name(digest, 0))
-    return staged.size_bytes if staged else 0
-
-
-def _twins(
-    wanted: Iterable[Sha256], files: dict[RelPath, ObservedFile], ledger: Ledger
-) -> dict[Sha256, RelPath]:
-    """Find a wanted digest under another name among the files that we brought ourselves."""
-    ours = {
-        seen.sha256: path
-        for path, seen in files.items()
-        if seen.sha256 is not None
-        and path in ledger.files
-        and ledger.files[path].provenance is Provenance.BROUGHT
-    }
-    return {digest: ours[digest] for digest in wanted if digest in ours}

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from reconciler.core.lock import Lock
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import ModelId
-from reconciler.core.ports import Hub, LocalFiles, LockFile, Transfer
+from reconciler.core.ports.digests import LocalFiles
+from reconciler.core.ports.hub import Hub
+from reconciler.core.ports.texts import LockFile
+from reconciler.core.ports.transfer import Transfer
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.engine.resolve import resolve
 from reconciler.errors import ReconcilerError

@@ -25,6 +25,7 @@ from reconciler.engine.resolve import resolve
 from reconciler.engine.rollback import RolloutResult
 from reconciler.engine.rollout import carry_out, prepare_rollout
 from reconciler.engine.shield import shielded
+from reconciler.engine.window import held_models, lacking_models, opens_in_seconds
 from reconciler.errors import ReconcilerError, Refused, RuntimeUnavailable, Waiting
 
 
@@ -33,10 +34,12 @@ class Options:
     """What the caller allows, and how sure it is.
 
     `allow_prune` lets removals past the guards, `locked` forbids pins that are not in the lock yet.
+    `reserve_bytes` must stay free where the models lie.
     `runtime_named` says that a person chose the runtime; else it was found out.
     """
 
     allow_prune: bool = False
+    reserve_bytes: int = 0
     locked: bool = False
     runtime_named: bool = False
 
@@ -46,7 +49,8 @@ class Prepared:
     """All that was looked at and decided, before anything is done.
 
     `lock_before` is the lock file's bytes, None without one; `changes_lock` says that resolving has
-    found pins that it lacks.
+    found pins that it lacks. `held` are the models that wait for a download window alone, which
+    opens in `opens_in_seconds`.
     """
 
     desired: Desired
@@ -56,6 +60,8 @@ class Prepared:
     observed: Observed
     ledger: Ledger
     plan: Plan
+    held: frozenset[ModelId] = frozenset()
+    opens_in_seconds: float = 0.0
 
 
 def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
@@ -98,6 +104,11 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
     ledger = host.inventory.load_ledger()
     observed = observe(host, desired, ledger)
     _expect_the_same_runtime(ledger, observed.runtime, options)
+    plan = _plan(host, desired, observed, ledger, options)
+    held = held_models(plan, desired, observed, host)
+    if held:
+        desired = _without(desired, held)
+        plan = _plan(host, desired, observed, ledger, options)
     return Prepared(
         desired=desired,
         lock=resolution.lock,
@@ -105,13 +116,31 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
         changes_lock=resolution.lock != lock,
         observed=observed,
         ledger=ledger,
-        plan=build_plan(
-            desired,
-            observed,
-            ledger,
-            server=host.llama_server,
-            allow_prune=options.allow_prune,
-        ),
+        plan=plan,
+        held=frozenset(held),
+        opens_in_seconds=opens_in_seconds(host) if held else 0.0,
+    )
+
+
+def _plan(
+    host: Host, desired: Desired, observed: Observed, ledger: Ledger, options: Options
+) -> Plan:
+    return build_plan(
+        desired,
+        observed,
+        ledger,
+        server=host.llama_server,
+        allow_prune=options.allow_prune,
+        reserve_bytes=options.reserve_bytes,
+    )
+
+
+def _without(desired: Desired, stalled: Mapping[ModelId, Stall]) -> Desired:
+    """Set models aside that cannot be applied now."""
+    return replace(
+        desired,
+        models={key: model for key, model in desired.models.items() if key not in stalled},
+        stalled={**desired.stalled, **stalled},
     )
 
 
@@ -160,21 +189,11 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
     """
     _refuse(prepared.plan)
     lock_after = _write_lock(host, prepared)
-    fetched = fetch_all(prepared.plan, host)
+    fetched = fetch_all(prepared.plan, prepared.ledger, host)
     failures = _failed_models(prepared, fetched)
-    desired = replace(
-        prepared.desired,
-        models={key: m for key, m in prepared.desired.models.items() if key not in failures},
-        stalled={**prepared.desired.stalled, **failures},
-    )
+    desired = _without(prepared.desired, failures)
     # Fetching may have taken hours: the config, the disk and the container are looked at again.
-    plan = build_plan(
-        desired,
-        observe(host, desired, prepared.ledger),
-        prepared.ledger,
-        server=host.llama_server,
-        allow_prune=options.allow_prune,
-    )
+    plan = _plan(host, desired, observe(host, desired, prepared.ledger), prepared.ledger, options)
     _refuse(plan)
     result = _roll_out(plan, host, prepared, run=report.run, lock_after=lock_after)
     if result.problem and not result.unhealthy:
@@ -213,18 +232,8 @@ def _write_lock(host: Host, prepared: Prepared) -> bytes | None:
 
 def _failed_models(prepared: Prepared, fetched: Fetched) -> Mapping[ModelId, Stall]:
     """Find the models that want bytes which could not be brought, where they are not yet."""
-    failures: dict[ModelId, Stall] = {}
-    for key, model in prepared.desired.models.items():
-        seen = prepared.observed.files
-        errors = [
-            fetched.failed[file.sha256]
-            for file in model.files
-            if file.sha256 in fetched.failed
-            and (file.path not in seen or seen[file.path].sha256 != file.sha256)
-        ]
-        if errors and model.spec.enabled:
-            failures[key] = _stall(errors[0])
-    return failures
+    lacking = lacking_models(prepared.desired, prepared.observed, fetched.failed)
+    return {key: _stall(fetched.failed[digest]) for key, digest in lacking.items()}
 
 
 def _roll_out(

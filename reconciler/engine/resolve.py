@@ -27,7 +27,9 @@ from reconciler.core.filesets import (
 from reconciler.core.lock import Lock, Pin, PinnedFile
 from reconciler.core.manifest import Manifest, ModelSpec
 from reconciler.core.names import Commit, InvalidName, ModelId, RelPath, RepoId, Sha256
-from reconciler.core.ports import Hub, LocalFiles, RemoteFile, Transfer
+from reconciler.core.ports.digests import LocalFiles
+from reconciler.core.ports.hub import Hub, RemoteFile
+from reconciler.core.ports.transfer import Transfer
 from reconciler.core.source import (
     HubOrigin,
     HubPath,

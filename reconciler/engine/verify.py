@@ -34,12 +34,21 @@ def verify(host: Host, ledger: Ledger, models: Collection[ModelId]) -> Iterator[
 
     What is read is remembered, so the next plan sees the damage and mends it.
     """
-    for path, file in ledger.files.items():
-        users = tuple(key for key, model in ledger.models.items() if path in model.files)
-        if models and not set(models) & set(users):
-            continue
-        finding = Finding.MISSING
-        if host.folder.look(path) is not None:
-            found = host.digests.rehash(host.folder.full(path))
-            finding = Finding.INTACT if found.sha256 == file.sha256 else Finding.DAMAGED
-        yield VerifiedFile(path=path, finding=finding, size_bytes=file.size_bytes, models=users)
+    used = {
+        path: tuple(key for key, model in ledger.models.items() if path in model.files)
+        for path in ledger.files
+    }
+    chosen = [path for path in ledger.files if not models or set(models) & set(used[path])]
+    all_bytes = sum(ledger.files[path].size_bytes for path in chosen)
+    with host.reporter.batch(len(chosen), all_bytes) as batch:
+        for path in chosen:
+            file = ledger.files[path]
+            finding = Finding.MISSING
+            if host.folder.look(path) is None:
+                batch.leave_out(file.size_bytes)
+            else:
+                found = host.digests.rehash(host.folder.full(path), batch)
+                finding = Finding.INTACT if found.sha256 == file.sha256 else Finding.DAMAGED
+            yield VerifiedFile(
+                path=path, finding=finding, size_bytes=file.size_bytes, models=used[path]
+            )

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
-from reconciler.core.ports import Batch, Clock, Progress, Reporter, Runtime, Server
+from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.reporting import Batch, Progress, Reporter
+from reconciler.core.ports.serving import Runtime, Server
 from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ServerUnreachable
 

@@ -18,7 +18,7 @@ import pytest
 from reconciler.adapters.store import sharing
 from reconciler.core.copies import Store
 from reconciler.core.lock import PinnedFile
-from reconciler.core.ports import Candidate, ForeignStores
+from reconciler.core.ports.copies import Candidate, ForeignStores
 from tests.support.sandbox import Sandbox
 from tests.support.small_disk import needs_root
 

@@ -162,9 +162,10 @@ class Sandbox:
         }
 
     def partial_bytes(self) -> int:
-        """Give how many bytes lie in the partial folder."""
-        folder = self.models / ".reconciler" / "partial"
-        return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+        """Give how many bytes of unfinished files are recorded in the partial folder."""
+        records = (self.models / ".reconciler" / "partial").glob("*.record")
+        pairs = (line.split() for path in records for line in path.read_text().splitlines()[1:])
+        return sum(int(pair[1]) - int(pair[0]) for pair in pairs if pair[0].isdigit())
 
     def model_files(self) -> dict[str, bytes]:
         """Give every visible file of the models folder by its path there."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.actions import Place, Prune, Replace
 from reconciler.core.desired import Desired, DesiredModel, Stall
+from reconciler.core.filesystems import Mount, Room
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import PinnedFile
 from reconciler.core.manifest import ModelSpec, Policy, Serve
@@ -88,6 +89,7 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     running: bool = False
     free_bytes: int = ROOMY
+    mount: Mount | None = None
 
     def observed(self) -> Observed:
         """Give the snapshot that would be taken of it."""
@@ -112,7 +114,8 @@ class World:
                 name="llama-swap",
                 mappings=(MODELS_MOUNT,) if self.running else (),
             ),
-            free_bytes=self.free_bytes,
+            room=Room(device=1, free_bytes=self.free_bytes),
+            mount=self.mount,
         )
 
     def plan(self, wanted: Desired, *, allow_prune: bool = True) -> Plan:

@@ -19,7 +19,7 @@ from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
 from reconciler.core.names import Blake3, Sha256
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Digests
+from reconciler.core.ports.digests import Digests
 from reconciler.errors import FileMissing, ReconcilerError
 from tests.support.fakes import Heard
 
@@ -120,7 +120,7 @@ def test_rehash_reads_whatever_is_known_and_the_find_is_believed(
         model.write_bytes(b"fIrst")
         os.utime(model, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
         assert digests.digest(model).sha256 == sha256(b"first")
-        assert digests.rehash(model).sha256 == sha256(b"fIrst")
+        assert digests.rehash(model, Heard()).sha256 == sha256(b"fIrst")
         assert digests.digest(model).sha256 == sha256(b"fIrst")
 
 

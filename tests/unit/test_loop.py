@@ -76,9 +76,20 @@ class Scene:
         return self.passes.pop(0)()
 
 
-def result(*, waiting: tuple[str, ...] = (), changes_lock: bool = False) -> RunResult:
+def result(
+    *,
+    waiting: tuple[str, ...] = (),
+    changes_lock: bool = False,
+    held: tuple[str, ...] = (),
+    opens_in_seconds: float = 0.0,
+) -> RunResult:
     """Give what a pass gives back, as far as the loop looks at it."""
-    prepared = cast(Any, SimpleNamespace(changes_lock=changes_lock))
+    prepared = cast(
+        Any,
+        SimpleNamespace(
+            changes_lock=changes_lock, held=frozenset(held), opens_in_seconds=opens_in_seconds
+        ),
+    )
     report = RunReport(run="r", started_at="", waiting=waiting)
     return RunResult(prepared=prepared, report=report)
 
@@ -180,6 +191,20 @@ def test_model_that_waits_is_tried_again_soon() -> None:
     scene.run()
     assert scene.waits[0] <= 5
     assert scene.waits[1] == RESYNC
+
+
+def test_model_that_waits_for_the_window_is_tried_when_it_opens() -> None:
+    """A pass that may not fetch comes again when the window opens, or for its usual look before
+    that, and not sooner; a model that waits for something else is tried soon all the same.
+    """
+
+    def held(seconds: float, *others: str) -> Callable[[], RunResult]:
+        return lambda: result(waiting=("a", *others), held=("a",), opens_in_seconds=seconds)
+
+    scene = Scene(held(100), held(RESYNC + 100), held(100, "b"), good)
+    scene.run()
+    assert scene.waits[:2] == [100, RESYNC]
+    assert scene.waits[2] <= 5
 
 
 @pytest.mark.parametrize(

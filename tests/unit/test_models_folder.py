@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.store.models_folder import ModelsFolder
+from reconciler.core.copies import Linking
 from reconciler.core.names import RelPath, Sha256
 from reconciler.errors import DiskFull, ReconcilerError, Refused
+from tests.support.foreign import without_clones
 from tests.support.small_disk import fill, needs_root, small_disk
 
 PATH = RelPath("acme/chat-GGUF/chat.gguf")
@@ -158,7 +160,8 @@ def test_staged_file_that_is_a_live_model_is_never_handed_out_for_writing(
     write to it; the model keeps every byte.
     """
     full = placed(folder)
-    assert folder.stage_twin(PATH, DIGEST)
+    with without_clones():
+        assert folder.stage_shared(full, DIGEST, linking=Linking.FREELY)
     assert folder.look_kept(folder.stage_name(DIGEST, 0)) is not None
     for_writing = folder.staged(DIGEST)
     assert not for_writing.exists()
@@ -179,8 +182,10 @@ def test_link_is_no_twin(folder: ModelsFolder) -> None:
     elsewhere = folder.root / "elsewhere.gguf"
     full.rename(elsewhere)
     full.symlink_to(elsewhere)
-    assert not folder.stage_twin(PATH, DIGEST)
-    assert not folder.keeps(folder.stage_name(DIGEST, 0))
+    assert not folder.is_plain(PATH)
+    folder.stage_shared(full, DIGEST, linking=Linking.FREELY)
+    assert elsewhere.stat().st_nlink == 1
+    assert not (folder.state / folder.stage_name(DIGEST, 0)).is_symlink()
 
 
 def test_several_paths_get_a_staged_file_each(folder: ModelsFolder) -> None:

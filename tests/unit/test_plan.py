@@ -85,10 +85,10 @@ def test_policy_decides_what_becomes_of_unwanted_files() -> None:
 
 
 def test_full_disk_refuses_the_plan() -> None:
-    """What must be fetched must fit; the refusal says how much is missing."""
+    """What must be fetched must fit; the refusal says how much is needed and how much is free."""
     plan = replace(World(), free_bytes=60).plan(desired(model("a")))
     assert [refusal.message for refusal in plan.refusals] == [
-        "/models lacks 40 bytes for what must be brought"
+        "/models has no room for this: 100 B must be brought, but only 60 B are free"
     ]
 
 

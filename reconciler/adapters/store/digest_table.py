@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.adapters.store.database import translated_sqlite
 from reconciler.core.names import Blake3, Sha256
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Digests
+from reconciler.core.ports.digests import Digests
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS digest (

@@ -141,7 +141,7 @@ class Inventory:
             return
         if not for_writing:
             self._database.close()
-            self._database = sqlite3.connect(":memory:")
+            self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.executescript(
             f"BEGIN IMMEDIATE;{_SCHEMA}{DIGEST_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT"
         )
@@ -160,7 +160,8 @@ def _open(path: Path, *, for_writing: bool) -> sqlite3.Connection:
         if not path.exists():
             path.touch()
             own_like(path, path.parent)
-        # A watch loop applies from a thread of its own; only ever one at a time.
+        # A watch loop applies from a thread of its own, and digests are told of by the threads that
+        # fetch; only ever one at a time.
         database = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, check_same_thread=False)
         try:
             database.execute("PRAGMA journal_mode = WAL")
@@ -170,12 +171,17 @@ def _open(path: Path, *, for_writing: bool) -> sqlite3.Connection:
             raise
         return database
     if not path.exists():
-        return sqlite3.connect(":memory:")
+        return sqlite3.connect(":memory:", check_same_thread=False)
     # A reader of a WAL database makes a shared-memory file beside it. While nobody writes the log
     # is not there or empty, and the file can be read as immutable, leaving no trace.
     log = path.with_name(f"{path.name}-wal")
     mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    return sqlite3.connect(f"file:{_quoted(path)}?{mode}", uri=True, timeout=_PATIENCE_SECONDS)
+    return sqlite3.connect(
+        f"file:{_quoted(path)}?{mode}",
+        uri=True,
+        timeout=_PATIENCE_SECONDS,
+        check_same_thread=False,
+    )
 
 
 def _quoted(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,7 +13,8 @@ from reconciler.adapters.base.digests import hash_file
 from reconciler.adapters.base.files import identity_of, translated
 from reconciler.adapters.store.digest_table import SCHEMA, DigestTable
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Digests, LocalFile, Reporter
+from reconciler.core.ports.digests import Digests, LocalFile
+from reconciler.core.ports.reporting import Batch, Reporter
 from reconciler.errors import FileMissing, ReconcilerError
 
 _CACHE: Final = "digests.db"
@@ -40,6 +42,8 @@ class KnownDigests:
         self._cache_folder = cache_folder
         self._keep_in_cache = keep_in_cache
         self._cache: sqlite3.Connection | None = None
+        # Several files are fetched at once; SQLite itself is asked by one thread at a time.
+        self._guard = threading.Lock()
 
     def close(self) -> None:
         """Close the cache."""
@@ -48,25 +52,28 @@ class KnownDigests:
 
     def find(self, identity: FileIdentity) -> Digests | None:
         """Give the digests of a file with this identity, if it was ever hashed."""
-        found = self._inventory.find(identity) if self._inventory else None
-        if found is None and (self._cache_folder / _CACHE).exists():
-            found = self._with_cache(lambda table: table.find(identity))
-        return found
+        with self._guard:
+            found = self._inventory.find(identity) if self._inventory else None
+            if found is None and (self._cache_folder / _CACHE).exists():
+                found = self._with_cache(lambda table: table.find(identity))
+            return found
 
     def digest(self, path: Path) -> Digests:
         """Give the digests of the file at `path`, reading it only if they are not known.
 
         Raises `FileMissing`.
         """
-        identity = _identity(path)
-        known = self.find(identity)
-        return known if known is not None else self.rehash(path)
+        known = self.find(_identity(path))
+        return known if known is not None else self._read(path, "hashing", self._reporter)
 
-    def rehash(self, path: Path) -> Digests:
+    def rehash(self, path: Path, batch: Batch) -> Digests:
         """Read the file at `path` whatever is known of it. Raises `FileMissing`."""
+        return self._read(path, "verifying", batch)
+
+    def _read(self, path: Path, doing: str, shown: Reporter | Batch) -> Digests:
         identity = _identity(path)
-        progress = self._reporter.task("hashing", path.name, identity.size_bytes)
-        with translated(path, "reading"):
+        task = shown.task(doing, path.name, identity.size_bytes)
+        with task as progress, translated(path, "reading"):
             found = hash_file(path, progress=progress)
             unchanged = identity_of(path) == identity
         if unchanged:
@@ -76,10 +83,11 @@ class KnownDigests:
     def record(self, identity: FileIdentity, found: Digests) -> None:
         """Keep digests that were computed elsewhere."""
         rows = [(identity, found)]
-        if self._inventory is not None and not self._keep_in_cache:
-            self._inventory.record(rows)
-        else:
-            self._with_cache(lambda table: table.record(rows))
+        with self._guard:
+            if self._inventory is not None and not self._keep_in_cache:
+                self._inventory.record(rows)
+            else:
+                self._with_cache(lambda table: table.record(rows))
 
     def _with_cache(self, work: Callable[[DigestTable], _Answer]) -> _Answer:
         """The cache only saves time: where it fails, memory takes its place."""
@@ -128,7 +136,7 @@ def _open_cache(folder: Path) -> sqlite3.Connection:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
-            database = sqlite3.connect(folder / _CACHE, timeout=5)
+            database = sqlite3.connect(folder / _CACHE, timeout=5, check_same_thread=False)
             database.executescript(SCHEMA)
             return database
     except (OSError, sqlite3.Error):
@@ -138,6 +146,6 @@ def _open_cache(folder: Path) -> sqlite3.Connection:
 
 
 def _in_memory() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:")
+    database = sqlite3.connect(":memory:", check_same_thread=False)
     database.executescript(SCHEMA)
     return database

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from reconciler.adapters.base.byte_sources import opened
 from reconciler.adapters.base.files import (
-    current_umask,
-    free_bytes,
     identity_from,
     identity_of,
     own_like,
@@ -18,12 +20,19 @@ from reconciler.adapters.base.files import (
     translated,
     write_atomically,
 )
+from reconciler.adapters.base.partial_record import recorded_extents, remove_record
+from reconciler.adapters.store.sharing import may_share, own_file, share
+from reconciler.core.copies import Linking
+from reconciler.core.filesystems import Mount
+from reconciler.core.gguf.window import ByteSource
 from reconciler.core.names import STATE_FOLDER, RelPath, Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.errors import ReconcilerError, Refused
 
 # The 255 bytes of most filesystems, less `.sha256` and what is put around it while it is written.
 _LONGEST_NAME_BYTES = 243
+# What `st_blocks` counts in, whatever the filesystem's own blocks are.
+_BLOCK_BYTES = 512
 
 
 class ModelsFolder:
@@ -44,8 +53,11 @@ class ModelsFolder:
         self.state = self.root / STATE_FOLDER
 
     def prepare(self) -> None:
-        """Make our own folders."""
+        """Make our own folders. Raises `Refused` where the filesystem is mounted read-only."""
         with translated(self.state, "making"):
+            if os.statvfs(self.root).f_flag & os.ST_RDONLY:
+                # The database would only say that it cannot be written.
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             for folder in (self.state, self.state / "partial", self.state / "trash"):
                 self._make_folder(folder)
 
@@ -54,9 +66,19 @@ class ModelsFolder:
         """The device number of the folder."""
         return self.root.stat().st_dev
 
-    def free_bytes(self) -> int:
-        """How many bytes may still be written."""
-        return free_bytes(self.root)
+    def ignores_case(self) -> bool:
+        """Whether our own folder is found under its name in capitals too."""
+        other = self.root / STATE_FOLDER.upper()
+        with translated(other, "looking at"):
+            return other.is_dir() and other.samefile(self.state)
+
+    def trash_bytes(self) -> int:
+        """How many bytes would be free if the trash were emptied: those without another name."""
+        return sum(
+            found.st_blocks * _BLOCK_BYTES
+            for path in (self.state / "trash").rglob("*")
+            if stat.S_ISREG((found := path.lstat()).st_mode) and found.st_nlink == 1
+        )
 
     def look(self, path: RelPath) -> tuple[FileIdentity, int] | None:
         """Give the identity and the number of links of the file at `path`, None without one."""
@@ -95,6 +117,10 @@ class ModelsFolder:
         """Give the absolute path of `path`."""
         return self.root / path
 
+    def reading(self, path: RelPath) -> AbstractContextManager[ByteSource]:
+        """Open the file at `path` for reading at any place, closed at the end of the block."""
+        return opened(self.root / path)
+
     def staged(self, sha256: Sha256) -> Path:
         """Give where the bytes of a digest are gathered, for writing.
 
@@ -105,7 +131,29 @@ class ModelsFolder:
         with translated(staged, "looking at"):
             if os.path.lexists(staged) and staged.lstat().st_nlink > 1:
                 staged.unlink()
+                remove_record(staged)
         return staged
+
+    def staged_bytes(self, sha256: Sha256, size_bytes: int) -> int:
+        """How many of the `size_bytes` bytes of a digest are staged already.
+
+        A file without a record is whole as far as it goes.
+        """
+        staged = self.state / self.stage_name(sha256, 0)
+        found = self.look_kept(self.stage_name(sha256, 0))
+        if found is None:
+            return 0
+        recorded = recorded_extents(staged, sha256=sha256, size_bytes=size_bytes)
+        return found.size_bytes if recorded is None else recorded.total_bytes
+
+    def staged_disk_bytes(self, sha256: Sha256) -> int:
+        """How many bytes of the disk the staged file of a digest takes up already."""
+        staged = self.state / self.stage_name(sha256, 0)
+        with translated(staged, "looking at"):
+            try:
+                return staged.lstat().st_blocks * _BLOCK_BYTES
+            except FileNotFoundError:
+                return 0
 
     def stage_name(self, sha256: Sha256, number: int) -> str:
         """Name the staged file of the `number`th path that wants one digest."""
@@ -118,17 +166,54 @@ class ModelsFolder:
             other.unlink(missing_ok=True)
             _link_or_copy(first, other)
 
-    def stage_twin(self, twin: RelPath, sha256: Sha256) -> bool:
-        """Stage a verified file of ours by a hard link; False where links cannot be made."""
-        source, staged = self.root / twin, self.state / self.stage_name(sha256, 0)
-        try:
-            if source.is_symlink():
-                return False
+    def stage_shared(
+        self, source: Path, sha256: Sha256, *, linking: Linking
+    ) -> FileIdentity | None:
+        """Stage a file without copying: by sharing its blocks, or its inode as `linking` allows.
+
+        What was staged before is replaced. Gives the identity that `source` had before and after;
+        None, with nothing changed, where its bytes cannot be shared.
+        """
+        staged = self.state / self.stage_name(sha256, 0)
+        with translated(staged, "sharing"):
+            remove_record(staged)
+            identity = share(source, staged, linking=linking, root=self.root)
+        if identity is not None:
+            remove_record(staged)
+        return identity
+
+    def may_share(self, source: Path, *, linking: Linking, mount: Mount | None) -> bool:
+        """Whether `stage_shared` will need no room on `mount`, as far as can be told beforehand."""
+        return may_share(
+            source,
+            linking=linking,
+            root=self.root,
+            has_links=mount is None or mount.has_links,
+            has_reflinks=mount is not None and mount.has_reflinks,
+        )
+
+    def drop_staged(self, sha256: Sha256) -> None:
+        """Take away the staged file of a digest."""
+        staged = self.state / self.stage_name(sha256, 0)
+        with translated(staged, "dropping"):
             staged.unlink(missing_ok=True)
-            staged.hardlink_to(source)
-        except OSError:
-            return False
-        return True
+        remove_record(staged)
+        remove_record(staged)
+
+    def trashed(self, sizes_bytes: Collection[int]) -> Sequence[tuple[Path, FileIdentity]]:
+        """Give the files of these sizes in the trash."""
+        found = []
+        for folder, _, names in os.walk(self.state / "trash"):
+            for path in (Path(folder, name) for name in sorted(names)):
+                identity = identity_of(path, follow=False)
+                if identity is not None and identity.size_bytes in sizes_bytes:
+                    found.append((path, identity))
+        return found
+
+    def is_plain(self, path: RelPath) -> bool:
+        """Whether a regular file itself stands at `path`, not a link to one."""
+        with translated(self.root / path, "looking at"):
+            return identity_of(self.root / path, follow=False) is not None
 
     def look_kept(self, name: str) -> FileIdentity | None:
         """Give the identity of a staged or trashed file, None without one."""
@@ -149,7 +234,7 @@ class ModelsFolder:
             raise Refused(f"{target}: {obstacle}", hint="move that away and run again")
         with translated(target, "placing"):
             self._make_folder(target.parent)
-            self._own_file(source)
+            own_file(source, self.root)
             source.rename(target)
             sync_folder(target.parent)
 
@@ -160,7 +245,7 @@ class ModelsFolder:
             if os.path.lexists(stamp) and (not _is_ours(stamp) or stamp.read_bytes() == text):
                 return
             write_atomically(stamp, text)
-            self._own_file(stamp)
+            own_file(stamp, self.root)
 
     def take_back(self, path: RelPath, staged: str) -> None:
         """Undo `put` and `stamp`: the bytes go back where they were staged, and are kept."""
@@ -219,11 +304,6 @@ class ModelsFolder:
         folder.mkdir(mode=0o755)
         own_like(folder, self.root)
         sync_folder(folder.parent)
-
-    def _own_file(self, path: Path) -> None:
-        """Give a file of ours its mode, and as root the owner of the models folder."""
-        path.chmod(0o644 & ~current_umask())
-        own_like(path, self.root)
 
     def _unstamp(self, path: Path) -> None:
         if _is_ours(_stamp(path)):

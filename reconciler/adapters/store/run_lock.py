@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from reconciler.adapters.base.files import own_like, translated
-from reconciler.core.ports import Clock
+from reconciler.core.ports.clock import Clock
 from reconciler.errors import LockHeld
 
 _POLL_SECONDS = 0.1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.core.gguf.header import Header
-from reconciler.core.ports import Piece, Stretch
+from reconciler.core.ports.transfer import Piece, Stretch
 
 _PROBE_BYTES: Final = 16 * 1024
 _PROBES: Final = 3
