@@ -148,6 +148,17 @@ def _common_options() -> _Parser:
     what = common.add_argument_group("what may be done")
     what.add_argument("--yes", action="store_true", help="never ask")
     what.add_argument("--allow-prune", action="store_true", help="lift the guard on removals")
+    what.add_argument(
+        "--adopt",
+        choices=("auto", "off"),
+        help="whether models are taken from other programs' stores (auto)",
+    )
+    what.add_argument(
+        "--adopt-from",
+        action="append",
+        metavar="PATH",
+        help="a folder whose models may be taken; may be repeated",
+    )
     what.add_argument("--locked", action="store_true", help="fail if the lock is not complete")
     what.add_argument("--offline", action="store_true", help="ask nothing of the network")
     what.add_argument(
@@ -155,6 +166,15 @@ def _common_options() -> _Parser:
     )
     what.add_argument(
         "--health-timeout", metavar="SECONDS", help="how long the health gate may take (60)"
+    )
+    what.add_argument(
+        "--limit-rate", metavar="RATE", help="bytes per second to fetch at most: 20M, 5MiB (off)"
+    )
+    what.add_argument(
+        "--disk-reserve", metavar="SIZE", help="how much must stay free on the models' disk (1GiB)"
+    )
+    what.add_argument(
+        "--download-window", metavar="TIMES", help="when to fetch: 01:00-07:00, or off for any time"
     )
     _add_shown(common)
     return common

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from reconciler.cli.terminal import Style, is_terminal, printable
 from reconciler.cli.work import Batch, Shown, Total, showing
 from reconciler.cli.work_lines import Events, Lines
-from reconciler.core.ports import Progress
+from reconciler.core.ports.reporting import Progress
 
 if TYPE_CHECKING:
     from reconciler.cli.bars import Bars

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from reconciler.cli.terminal import human_bytes
 from reconciler.core.actions import Action, Adopt, Download, Forget, Place, Prune, Replace
 from reconciler.core.names import ModelId, RelPath
 from reconciler.core.plan import Plan
+from reconciler.core.sizes import human_bytes
 
 _SHARD = re.compile(r"-\d{5}(-of-\d{5}\.gguf)$")
 

@@ -7,12 +7,13 @@ import textwrap
 from collections.abc import Iterator
 
 from reconciler.cli.plan_rows import FileRow, leftover_rows, model_rows
-from reconciler.cli.terminal import Style, counted, human_bytes, shortened
+from reconciler.cli.terminal import Style, counted, shortened
 from reconciler.core.actions import RemoveEntry, SetEntry
 from reconciler.core.ledger import Ledger, LedgerEntry
 from reconciler.core.names import ModelId
 from reconciler.core.observed import RuntimeState
 from reconciler.core.plan import Plan
+from reconciler.core.sizes import human_bytes
 from reconciler.core.values import Json
 
 _SIGNS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.cli.console import Console
-from reconciler.cli.terminal import Style, human_bytes
+from reconciler.cli.terminal import Style
 from reconciler.core.names import ModelId
 from reconciler.core.runs import Outcome, RunReport
+from reconciler.core.sizes import human_bytes
 
 _CODES = {
     Outcome.IN_SYNC: 0,

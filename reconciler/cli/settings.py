@@ -11,7 +11,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from reconciler.cli.quantities import parse_duration, parse_rate
 from reconciler.core.observed import PathMapping
+from reconciler.core.sizes import parse_bytes
+from reconciler.core.windows import Window, parse_windows
 from reconciler.errors import UsageError
 
 _HINT = "see `reconcile --help` for what it takes"
@@ -36,6 +39,8 @@ class Settings:
     llama_swap_api_key: str | None = None
     llama_server: str | None = None
     hf_endpoint: str = "https://huggingface.co"
+    adopt: str = "auto"
+    adopt_from: tuple[Path, ...] = ()
     offline: bool = False
     locked: bool = False
     yes: bool = False
@@ -44,6 +49,10 @@ class Settings:
     detailed_exitcode: bool = False
     lock_timeout: float = 30.0
     health_timeout: float = 60.0
+    disk_reserve: int = 2**30
+    download_window: tuple[Window, ...] = ()
+    limit_rate: int | None = None
+    metadata_ttl: float = 86400.0
     max_backups: int = 3
     resync: float = 600.0
     debounce: float = 0.3
@@ -162,6 +171,10 @@ def _count(given: object) -> int:
     return int(text)
 
 
+def _size(given: object) -> int:
+    return parse_bytes(str(given))
+
+
 def _choice(*allowed: str) -> Callable[[object], str]:
     def parse(given: object) -> str:
         if given not in allowed:
@@ -183,6 +196,11 @@ def _path(given: object) -> Path:
         return Path(_text(given)).expanduser()
     except RuntimeError:
         raise ValueError(f"{given!r}: the home folder is not known; write it out") from None
+
+
+def _paths(given: object) -> tuple[Path, ...]:
+    each = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
+    return tuple(_path(str(path).strip()).absolute() for path in each)
 
 
 def _path_map(given: object) -> tuple[PathMapping, ...]:
@@ -207,6 +225,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "llama_swap_api_key": _text,
     "llama_server": _text,
     "hf_endpoint": _text,
+    "adopt": _choice("auto", "off"),
+    "adopt_from": _paths,
     "offline": _flag,
     "locked": _flag,
     "yes": _flag,
@@ -215,6 +235,10 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "detailed_exitcode": _flag,
     "lock_timeout": _number,
     "health_timeout": _number,
+    "disk_reserve": _size,
+    "download_window": parse_windows,
+    "limit_rate": parse_rate,
+    "metadata_ttl": parse_duration,
     "max_backups": _count,
     "resync": _number,
     "debounce": _number,

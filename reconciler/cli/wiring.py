@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from reconciler.adapters.foreign.stores import ForeignStores
 from reconciler.adapters.llamaswap.api import LlamaSwapServer
 from reconciler.adapters.llamaswap.config_file import ConfigFile
 from reconciler.adapters.manifest_files import lock_path_of, read_manifest
@@ -14,15 +15,18 @@ from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
 from reconciler.adapters.store.lock_file import LockTextFile
 from reconciler.adapters.store.models_folder import ModelsFolder
+from reconciler.adapters.store.mounts import Mounts
 from reconciler.adapters.store.run_lock import RunLock
-from reconciler.adapters.system_clock import SystemClock
+from reconciler.adapters.system_clock import SystemClock, local_zone
 from reconciler.cli.network import Network
 from reconciler.cli.settings import Settings
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import STATE_FOLDER
 from reconciler.core.observed import RuntimeState, RuntimeStatus
-from reconciler.core.ports import Reporter, Runtime
+from reconciler.core.ports.reporting import Reporter
+from reconciler.core.ports.serving import Runtime
 from reconciler.core.reading.manifest_text import parse_manifest
+from reconciler.core.windows import ANY_TIME, DownloadTimes
 from reconciler.core.yamltext.config import read_config
 from reconciler.engine.host import Host
 from reconciler.engine.pins import PinSources
@@ -93,6 +97,13 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
             local=HashedFiles(digests),
             digests=digests,
             folder=folder,
+            filesystems=Mounts(),
+            stores=ForeignStores(
+                settings.environment,
+                programs=settings.adopt == "auto",
+                models_folder=folder.root,
+                folders=settings.adopt_from,
+            ),
             inventory=inventory,
             lock=LockTextFile(lock_path),
             lock_path=str(lock_path),
@@ -104,6 +115,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
             reporter=reporter,
             llama_server=_llama_server(settings, state),
             health_timeout_seconds=settings.health_timeout,
+            download_times=_download_times(settings),
         )
 
 
@@ -219,6 +231,13 @@ def _llama_server(settings: Settings, state: RuntimeState) -> str:
     if settings.llama_server:
         return settings.llama_server
     return _HOST_SERVER if state.status is RuntimeStatus.UNMANAGED else _DOCKER_SERVER
+
+
+def _download_times(settings: Settings) -> DownloadTimes:
+    if not settings.download_window:
+        return ANY_TIME
+    zone = local_zone(settings.environment)
+    return DownloadTimes(windows=settings.download_window, zone=zone)
 
 
 def _api_key(settings: Settings, config: ConfigFile | None) -> str | None:

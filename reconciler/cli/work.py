@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
 from reconciler.cli.meter import Meter
-from reconciler.core.ports import Progress
+from reconciler.core.ports.reporting import Progress
 
 # Work that is nothing but reading.
 _READING: Final = ("hashing", "verifying")

@@ -23,6 +23,8 @@ GIVEN = {
     "llama_swap_api_key": "key",
     "llama_server": "/opt/llama-server",
     "hf_endpoint": "https://mirror.example",
+    "adopt": "off",
+    "adopt_from": "/mnt/old,/mnt/older",
     "offline": "yes",
     "locked": "1",
     "yes": "on",
@@ -31,6 +33,10 @@ GIVEN = {
     "detailed_exitcode": "1",
     "lock_timeout": "1.5",
     "health_timeout": "5",
+    "disk_reserve": "2GB",
+    "download_window": "01:00-07:00",
+    "limit_rate": "20M",
+    "metadata_ttl": "1h",
     "max_backups": "7",
     "resync": "60",
     "debounce": "1",
@@ -93,6 +99,32 @@ def test_older_names_work_and_ours_win(older: str, name: str) -> None:
     assert str(getattr(both, name)) in (new, "False")
 
 
+@pytest.mark.parametrize(
+    ("given", "bytes_per_second"),
+    [
+        ("20M", 20_000_000),
+        ("5MiB", 5 * 2**20),
+        ("2.5 MB/s", 2_500_000),
+        ("100000", 100_000),
+        ("off", None),
+        ("0", None),
+    ],
+)
+def test_rates_are_bytes_per_second(given: str, bytes_per_second: int | None) -> None:
+    """Units of 1000 and of 1024 are told apart, and there are two words for no limit."""
+    settings = load_settings(Namespace(limit_rate=given), {"RECONCILER_LIMIT_RATE": "7M"})
+    assert settings.limit_rate == bytes_per_second
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("24h", 86400), ("45m", 2700), ("90", 90), ("1.5d", 129600), ("0", 0)]
+)
+def test_lengths_of_time_have_units(given: str, seconds: float) -> None:
+    """Seconds need no unit; minutes, hours and days have one."""
+    settings = load_settings(Namespace(), {"RECONCILER_METADATA_TTL": given})
+    assert settings.metadata_ttl == seconds
+
+
 def test_empty_variable_counts_as_not_set() -> None:
     """A variable set to nothing, as compose files do, leaves the default."""
     environment = {f"RECONCILER_{name.upper()}": "" for name in setting_names()}
@@ -119,6 +151,14 @@ def test_empty_option_is_refused(name: str) -> None:
         ("HEALTH_TIMEOUT", "inf"),
         ("HEALTH_TIMEOUT", "nan"),
         ("MAX_BACKUPS", "3.5"),
+        ("LIMIT_RATE", "fast"),
+        ("LIMIT_RATE", "20Mbit"),
+        ("LIMIT_RATE", "99k"),
+        ("METADATA_TTL", "a day"),
+        ("METADATA_TTL", "-1h"),
+        ("DISK_RESERVE", "much"),
+        ("DOWNLOAD_WINDOW", "at night"),
+        ("DISK_RESERVE", "-1GB"),
         ("MAX_BACKUPS", "-1"),
         ("PATH_MAP", "/only-one"),
         ("PATH_MAP", "relative=/models"),

@@ -68,6 +68,7 @@ def pass_options(settings: Settings) -> Options:
     """Give what the settings allow a pass to do."""
     return Options(
         allow_prune=settings.allow_prune,
+        reserve_bytes=settings.disk_reserve,
         locked=settings.locked,
         runtime_named=settings.runtime is not None,
     )

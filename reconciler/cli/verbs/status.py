@@ -12,11 +12,12 @@ from datetime import datetime
 from reconciler.cli.console import Console
 from reconciler.cli.plan_text import kinds_of_change
 from reconciler.cli.settings import Settings
-from reconciler.cli.terminal import Style, human_bytes
+from reconciler.cli.terminal import Style
 from reconciler.cli.verbs.reconcile import pass_options
 from reconciler.cli.wiring import load_manifest, open_host
 from reconciler.core.names import ModelId
 from reconciler.core.runs import RunReport
+from reconciler.core.sizes import human_bytes
 from reconciler.engine.reconcile import Prepared, prepare
 
 

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from reconciler.cli.console import Console
 from reconciler.cli.model_names import chosen_models
 from reconciler.cli.settings import Settings
-from reconciler.cli.terminal import Style, counted, human_bytes
+from reconciler.cli.terminal import Style, counted
 from reconciler.cli.wiring import locked_host
+from reconciler.core.sizes import human_bytes
 from reconciler.engine.verify import Finding, verify
 
 _DAMAGE = 3
