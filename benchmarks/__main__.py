@@ -1,21 +1,20 @@
-"""Run every benchmark: `python -m benchmarks`, or one: `python -m benchmarks plan`."""
+"""Run every benchmark: `python -m benchmarks`, or one: `python -m benchmarks NAME [OPTIONS]`."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("plan",)
+BENCHMARKS = ("plan", "transfer")
 
 
-def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all of them, and print their tables."""
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        print(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+def main(words: list[str]) -> int:
+    """Run the named benchmark with its options, or all of them, and print their tables."""
+    if words and words[0] not in BENCHMARKS:
+        print(f"no benchmark {words[0]!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    for name in names or BENCHMARKS:
-        print(import_module(f"benchmarks.{name}.run").table())
+    for name in words[:1] or BENCHMARKS:
+        print(import_module(f"benchmarks.{name}.run").table(words[1:]))
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from benchmarks.pins import Sized, lock_text, pin
 
 
 def applied_host(home: Path, count: int) -> dict[str, str]:
@@ -24,11 +25,11 @@ def applied_host(home: Path, count: int) -> dict[str, str]:
         path.parent.mkdir(parents=True)
         data = f"GGUF {name}".encode()
         path.write_bytes(data)
-        pins[name] = _pin(repo, path.name, data)
+        file = Sized(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        pins[name] = pin(repo, "0" * 40, {path.name: file})
     (home / "manifests").mkdir()
     (home / "manifests" / "home.yaml").write_text("\n".join(manifest) + "\n")
-    lock = json.dumps({"version": 1, "models": pins}, indent=2, sort_keys=True)
-    (home / "manifests" / "home.yaml.lock").write_text(lock + "\n")
+    (home / "manifests" / "home.yaml.lock").write_text(lock_text(pins))
     (home / "config.yaml").write_text("models:\n  mine:\n    cmd: server --port ${PORT}\n")
     settings = {
         "RECONCILER_MANIFEST": str(home / "manifests" / "home.yaml"),
@@ -61,16 +62,3 @@ def generated_config(count: int) -> str:
         lines += ["      architecture: llama", "      context: 8192", "      quant: Q4_K_M"]
         lines += ["    filters:"]
     return "\n".join([*lines, ""])
-
-
-def _pin(repo: str, name: str, data: bytes) -> dict[str, Any]:
-    file = {"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    part = {"role": "model", "repo": repo, "commit": "0" * 40, "files": [file]}
-    asked: dict[str, Any] = {
-        "source": f"{repo}:Q4_K_M",
-        "revision": None,
-        "mmproj": "none",
-        "draft": None,
-        "files": {},
-    }
-    return {"asked": asked, "parts": [part]}

@@ -1,0 +1,1 @@
+"""What a verified transfer costs, beside other downloaders."""
