@@ -8,7 +8,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from reconciler.core.ports import Reporter
+from reconciler.core.ports.reporting import Reporter
 
 _BLIND_SECONDS = 1.0
 

@@ -13,7 +13,7 @@ import pytest
 from reconciler.adapters.llamaswap.api import LlamaSwapServer
 from reconciler.adapters.runtime.docker import DockerRuntime, find_container
 from reconciler.core.observed import PathMapping, RuntimeStatus
-from reconciler.core.ports import Runtime
+from reconciler.core.ports.serving import Runtime
 from reconciler.errors import ReconcilerError, RuntimeFailed, RuntimeUnavailable
 from tests.support.engine import (
     NO_PROXY,

@@ -320,7 +320,7 @@ def test_full_disk_is_said_before_the_first_byte(host: Sandbox) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(host.models)], check=True)
     try:
         result = host.run("--yes")
-        assert (result.code, "lacks" in result.err) == (1, True)
+        assert (result.code, "has no room" in result.err) == (1, True)
         assert host.model_files() == {}
     finally:
         subprocess.run(["umount", str(host.models)], check=True)

@@ -15,7 +15,7 @@ import pytest
 from reconciler.adapters.llamaswap.config_file import ConfigFile as RealConfig
 from reconciler.core.ledger import Ledger
 from reconciler.core.observed import RuntimeState
-from reconciler.core.ports import ConfigFile
+from reconciler.core.ports.texts import ConfigFile
 from reconciler.core.runs import Outcome
 from reconciler.engine.reconcile import Options
 from reconciler.engine.run import run_once

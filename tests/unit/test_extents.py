@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.core.extents import Extents
@@ -14,6 +14,7 @@ PAIRS = st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)), max_size
 
 
 @given(PAIRS)
+@example([(0, 5), (9, 12), (5, 9)])
 def test_extents_are_the_set_of_bytes_added(pairs: list[tuple[int, int]]) -> None:
     """Whatever is added in whatever order, it tells what is there and new as a set would."""
     extents, model = Extents(), set[int]()

@@ -17,7 +17,7 @@ from reconciler.core.filesets import (
     shard_paths,
 )
 from reconciler.core.names import InvalidName, RelPath, RepoId, Sha256
-from reconciler.core.ports import RemoteFile
+from reconciler.core.ports.hub import RemoteFile
 from reconciler.errors import FileMissing, NoMatch
 
 REPO = RepoId("acme/Tiny-GGUF")

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.adapters.foreign.walking import walk
 from reconciler.core.copies import Store
-from reconciler.core.ports import Candidate
+from reconciler.core.ports.copies import Candidate
 from tests.support.foreign import sha256_of, write
 
 DATA = b"GGUF and then some"

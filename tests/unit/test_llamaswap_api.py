@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.llamaswap.api import LlamaSwapServer
-from reconciler.core.ports import Server
+from reconciler.core.ports.serving import Server
 from reconciler.errors import ServerUnreachable, UsageError
 from tests.support.llama_swap_process import local_llama_swap
 

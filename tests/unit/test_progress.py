@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconciler.cli.bars import row
 from reconciler.cli.console import Console
 from reconciler.cli.meter import Meter
-from reconciler.core.ports import Progress
+from reconciler.core.ports.reporting import Progress
 from reconciler.errors import Unreachable
 from tests.support.fakes import FakeClock
 

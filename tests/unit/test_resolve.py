@@ -11,7 +11,10 @@ from pathlib import Path
 from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
-from reconciler.core.ports import Brought, LocalFile, Piece, Progress, RemoteFile, Stretch
+from reconciler.core.ports.digests import LocalFile
+from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.ports.reporting import Progress
+from reconciler.core.ports.transfer import Brought, Piece, Stretch
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.source import HubOrigin, LocalOrigin, Origin, UrlOrigin

@@ -13,7 +13,7 @@ from reconciler.adapters.runtime.endpoint import find_endpoint
 from reconciler.adapters.runtime.inspection import read_inspection
 from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
-from reconciler.core.ports import Runtime
+from reconciler.core.ports.serving import Runtime
 from reconciler.errors import RuntimeFailed, RuntimeUnavailable
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from reconciler.core.ports import Clock
+from reconciler.core.ports.clock import Clock
 
 # What was not used may be made up for in this time: a thread that woke late costs no rate, and a
 # pause is not followed by a flood.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.adapters.base.urls import WebOrigin
-from reconciler.core.ports import Clock
+from reconciler.core.ports.clock import Clock
 from reconciler.errors import RateLimited, Unreachable
 
 # So many failures in a row, over so long: many connections that break in one moment are one mishap.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.core.names import Blake3, Sha256
-from reconciler.core.ports import Digests, Progress
+from reconciler.core.ports.digests import Digests
+from reconciler.core.ports.reporting import Progress
 from reconciler.errors import FileMissing
 
 # Large enough that system calls do not count, small enough to stay in the processor's caches.

@@ -29,7 +29,7 @@ from reconciler.adapters.base.urls import (
     origin_of,
     shown,
 )
-from reconciler.core.ports import Clock
+from reconciler.core.ports.clock import Clock
 from reconciler.errors import Stalled, TransferBroken, Unreachable, UsageError, Waiting
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from reconciler.adapters.base.files import identity_from
 from reconciler.core.copies import Store
 from reconciler.core.names import InvalidName, Sha256
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Candidate
+from reconciler.core.ports.copies import Candidate
 
 # A tree of a repository with 100,000 files takes about half of it.
 _MOST_BYTES: Final = 32 * 1024 * 1024

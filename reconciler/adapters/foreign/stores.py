@@ -18,7 +18,7 @@ from reconciler.adapters.foreign.walking import walk
 from reconciler.core.copies import Store
 from reconciler.core.lock import PinnedFile
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Candidate
+from reconciler.core.ports.copies import Candidate
 
 _NOWHERE = Places(hub_caches=(), ollama=(), docker_models=(), lm_studio=(), llama_cpp=())
 

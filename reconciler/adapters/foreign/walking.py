@@ -13,7 +13,7 @@ from reconciler.adapters.foreign.reading import as_digest, read_text, readable_i
 from reconciler.core.copies import Store
 from reconciler.core.names import STATE_FOLDER, Sha256
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports import Candidate
+from reconciler.core.ports.copies import Candidate
 
 # A folder that is far larger holds something else: it is searched this far.
 _MOST_ENTRIES: Final = 200_000

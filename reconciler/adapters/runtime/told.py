@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from reconciler.core.observed import PathMapping, RuntimeState
-from reconciler.core.ports import Runtime
+from reconciler.core.ports.serving import Runtime
 
 
 class ToldRuntime:
