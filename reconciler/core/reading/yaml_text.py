@@ -31,6 +31,7 @@ _READ_AS: Final = {
 }
 # What a terminal or a log would act on; a tab and a line end are text.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_SECOND_END: Final = re.compile(r"^\.\.\..*^\.\.\.", re.MULTILINE | re.DOTALL)
 # Deep and large enough for any manifest; a few lines of anchors can mean billions of values.
 _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000_000
@@ -145,7 +146,8 @@ def _explained(text: str, path: str) -> YamlText:
 def _load(text: str, path: str, *, pure: bool) -> YamlText:
     from ruamel.yaml import YAML
 
-    loader = YAML(typ="safe", pure=pure)
+    # The C parser passes over a second end of the one document; the other one does not.
+    loader = YAML(typ="safe", pure=pure or _SECOND_END.search(text) is not None)
     # The walk below finds every one of them; the constructor would stop at the first.
     loader.allow_duplicate_keys = True
     constructor, parser = loader.get_constructor_parser(text)
