@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from reconciler.core.names import Sha256
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Batch, Progress, Reporter
 from reconciler.core.ports.serving import Runtime, Server
+from reconciler.core.ports.transfer import Brought, Piece, Stretch, Transfer
+from reconciler.core.source import Origin
 from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ServerUnreachable
 
@@ -48,6 +51,36 @@ class _NoProgress(Progress):
 
     def skip(self, count_bytes: int) -> None:
         """Nobody looks."""
+
+
+class NoTransfer(Transfer):
+    """A transfer nobody should use; a test says otherwise where it does."""
+
+    def fetch(
+        self,
+        origin: Origin,
+        partial: Path,
+        *,
+        size_bytes: int,
+        sha256: Sha256,
+        progress: Progress,
+        known: Sequence[Stretch | Piece] = (),
+    ) -> Brought:
+        """Not expected."""
+        raise AssertionError(
+            f"{origin} was fetched: {partial} {size_bytes} {sha256} {progress} {known}"
+        )
+
+    def read(self, origin: Origin, start: int, end: int, *, size_bytes: int) -> bytes:
+        """Not expected."""
+        raise AssertionError(f"{origin} was read: {start} to {end} of {size_bytes}")
+
+    def measure(self, url: str) -> int:
+        """Not expected."""
+        raise AssertionError(f"{url} was measured")
+
+    def stop(self) -> None:
+        """Nothing is ever under way."""
 
 
 class Heard(Reporter, Batch):

@@ -17,13 +17,12 @@ from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.core.actions import Download
 from reconciler.core.ledger import Ledger, LedgerFile, Provenance
 from reconciler.core.names import ModelId, RelPath, Sha256
-from reconciler.core.ports.reporting import Progress
-from reconciler.core.ports.transfer import Brought, Piece, Stretch, Transfer
+from reconciler.core.ports.transfer import Piece, Stretch
 from reconciler.core.source import Origin, UrlOrigin
 from reconciler.engine.host import Host
 from reconciler.engine.moved_header import known_parts
 from reconciler.errors import Interrupted, ReconcilerError, Unreachable
-from tests.support.fakes import Heard
+from tests.support.fakes import Heard, NoTransfer
 from tests.support.gguf_headers import string, whole_file
 
 PATH = RelPath("acme/m/m.gguf")
@@ -38,7 +37,7 @@ def sha256(data: bytes) -> Sha256:
 
 
 @dataclass
-class Upstream(Transfer):
+class Upstream(NoTransfer):
     """An origin that lies in memory. It fails by `error` once `patience` requests were met."""
 
     data: bytes = b""
@@ -60,27 +59,6 @@ class Upstream(Transfer):
             raise self.error
         self.asked.append((start, end))
         return self.data[start : end - self.missing_bytes]
-
-    def measure(self, url: str) -> int:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    def fetch(
-        self,
-        origin: Origin,
-        partial: Path,
-        *,
-        size_bytes: int,
-        sha256: Sha256,
-        progress: Progress,
-        known: Sequence[Stretch | Piece] = (),
-    ) -> Brought:
-        """Nobody asks."""
-        raise NotImplementedError
 
 
 @dataclass

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
 from reconciler.core.ports.digests import LocalFile
 from reconciler.core.ports.hub import RemoteFile
-from reconciler.core.ports.reporting import Progress
-from reconciler.core.ports.transfer import Brought, Piece, Stretch
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
-from reconciler.core.source import HubOrigin, LocalOrigin, Origin, UrlOrigin
+from reconciler.core.source import HubOrigin, LocalOrigin, UrlOrigin
 from reconciler.engine.resolve import Resolution, resolve
 from reconciler.errors import (
     DiskFull,
@@ -27,6 +24,7 @@ from reconciler.errors import (
     RevisionMissing,
     Unreachable,
 )
+from tests.support.fakes import NoTransfer
 
 
 def sha256_of(content: str) -> Sha256:
@@ -62,7 +60,13 @@ class MemoryHub:
             raise RepositoryMissing(f"{repo} does not exist")
         return self.commits[repo, revision][-1]
 
-    def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
+    def list_files(
+        self,
+        repo: RepoId,
+        commit: Commit,
+        *,
+        anew: bool = False,  # noqa: ARG002 - a commit's files never change
+    ) -> tuple[RemoteFile, ...]:
         """Give the files of a commit."""
         self.asked[f"{repo}/{commit[-2:]}"] += 1
         if self.down:
@@ -75,34 +79,12 @@ class MemoryHub:
         )
 
 
-class MemoryWeb:
+class MemoryWeb(NoTransfer):
     """Plain URLs: only their size is ever asked here."""
 
     def measure(self, url: str) -> int:
         """Give the length of the URL itself as the size."""
         return len(url)
-
-    def fetch(
-        self,
-        origin: Origin,
-        partial: Path,
-        *,
-        size_bytes: int,
-        sha256: Sha256,
-        progress: Progress,
-        known: Sequence[Stretch | Piece] = (),
-    ) -> Brought:
-        """Resolving fetches nothing."""
-        raise AssertionError(
-            f"{origin} was fetched: {partial} {size_bytes} {sha256} {progress} {known}"
-        )
-
-    def read(self, origin: Origin, start: int, end: int, *, size_bytes: int) -> bytes:
-        """Nor does it read anything."""
-        raise AssertionError(f"{origin} was read: {start} to {end} of {size_bytes}")
-
-    def stop(self) -> None:
-        """There is nothing to stop."""
 
 
 @dataclass
