@@ -57,12 +57,19 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerModel:
-    """One model we last applied: its files by path, its entry, and whether it is protected."""
+    """One model we last applied: its files by path, its entry, and whether it is protected.
+
+    `source` is the manifest's word on where it comes from; empty where nobody knows any more.
+    `discovered` is the first path of one that no manifest declares: we made its entry, and its
+    files, which are not in the ledger, are not ours.
+    """
 
     id: ModelId
     files: tuple[RelPath, ...]
     entry: LedgerEntry | None = None
     protect: bool = False
+    source: str = ""
+    discovered: RelPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.core.config_change import ConfigChange
 from reconciler.core.desired import Desired
 from reconciler.core.difference import Differences, FileState, claimed_paths
@@ -16,10 +18,13 @@ def ledger_after(
     ledger: Ledger,
     differences: Differences,
     change: ConfigChange | None,
+    *,
+    discovered: Mapping[ModelId, RelPath],
 ) -> Ledger:
     """Give the ledger after the plan. `change` is None where no config is managed.
 
-    A model that cannot be applied now keeps what the ledger has of it.
+    `discovered` are the models that have an entry of our making and no declaration. A model that
+    cannot be applied now keeps what the ledger has of it.
     """
     models: dict[ModelId, LedgerModel] = {}
     files: dict[RelPath, LedgerFile] = {}
@@ -35,7 +40,12 @@ def ledger_after(
             files=tuple(file.path for file in model.files),
             entry=change.entries.get(key) if change else (before.entry if before else None),
             protect=protect if protect is not None else bool(before and before.protect),
+            source=model.spec.source_text,
         )
+    for key, path in discovered.items():
+        owned = ledger.models.get(key)
+        entry = change.entries.get(key) if change else (owned.entry if owned else None)
+        models[key] = LedgerModel(id=key, files=(), entry=entry, discovered=path)
     claimed = claimed_paths(desired, ledger, unapplied)
     files |= {path: file for path, file in ledger.files.items() if path in claimed}
     for item in differences.files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from reconciler.core.ledger import (
@@ -20,7 +20,8 @@ from reconciler.core.names import ModelId, RelPath, Sha256
 
 def ledger_to_json(ledger: Ledger) -> dict[str, Any]:
     """Give the ledger as plain JSON values; models and files as lists, in a stable order."""
-    document = asdict(ledger)
+    document = {item.name: getattr(ledger, item.name) for item in fields(ledger)}
+    document["scaffold"] = asdict(ledger.scaffold)
     document["models"] = [asdict(model) for _, model in sorted(ledger.models.items())]
     document["files"] = [asdict(file) for _, file in sorted(ledger.files.items())]
     return document
@@ -46,6 +47,8 @@ def _model(item: Mapping[str, Any]) -> LedgerModel:
         files=tuple(RelPath(path) for path in item["files"]),
         entry=_entry(item["entry"]) if item["entry"] else None,
         protect=item["protect"],
+        source=item.get("source", ""),
+        discovered=RelPath(item["discovered"]) if item.get("discovered") else None,
     )
 
 

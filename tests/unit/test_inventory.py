@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.store.inventory import SCHEMA_VERSION, Inventory
+from reconciler.adapters.store.inventory import Inventory
+from reconciler.adapters.store.schema import SCHEMA_VERSION
 from reconciler.core.ledger import Ledger, LedgerModel
 from reconciler.core.names import ModelId
 from reconciler.core.rollout import Rollout
@@ -72,7 +73,7 @@ def test_everything_is_there_again_when_it_is_opened_anew(tmp_path: Path) -> Non
             assert inventory.load_rollout() == rollout()
             assert inventory.last_runs(5) == (report,)
     assert json.loads((tmp_path / "ledger.json").read_text())["device"] == 7
-    assert names(tmp_path) == ["inventory.db", "ledger.json"]
+    assert names(tmp_path) == ["inventory.db", "last_sync_metadata.json", "ledger.json"]
 
 
 def test_rollout_ends_and_its_ledger_begins_in_one_step(tmp_path: Path) -> None:

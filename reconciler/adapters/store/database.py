@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.adapters.base.files import free_bytes
-from reconciler.errors import DiskFull, LockHeld, ReconcilerError, Refused
+from reconciler.errors import DiskFull, InventoryDamaged, LockHeld, ReconcilerError, Refused
 
-MEND = "move it aside and run again: what lies on disk is then taken as found"
+MEND = "move it aside and run again: what is ours is then worked out from the disk and the lock"
 # The lower byte of SQLite's error codes tells the kind; the upper ones only tell more of it.
 _KIND = 0xFF
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _FORBIDDEN = {
     sqlite3.SQLITE_READONLY,
@@ -50,6 +51,8 @@ def translated_sqlite(path: Path) -> Iterator[None]:
                 f"{path} cannot be read or written: {error}",
                 hint="look at the disk it lies on, and run again",
             ) from error
+        if kind in _DAMAGED:
+            raise InventoryDamaged(f"{path} is damaged: {error}", hint=MEND) from error
         raise ReconcilerError(f"{path}: {error}", hint=MEND) from error
 
 

@@ -4,54 +4,60 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.base.files import own_like, translated, write_atomically
+from reconciler.adapters.store.contents import Contents
 from reconciler.adapters.store.database import MEND, translated_sqlite
-from reconciler.adapters.store.digest_table import SCHEMA as DIGEST_SCHEMA
 from reconciler.adapters.store.digest_table import DigestTable
+from reconciler.adapters.store.generation_table import (
+    keep_generation,
+    last_generations,
+    ledger_of,
+)
+from reconciler.adapters.store.schema import SCHEMA_VERSION, bring_up_to_date, version_of
+from reconciler.adapters.store.search_table import find_models
+from reconciler.core.generations import Generation
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
+from reconciler.core.matches import Matches
 from reconciler.core.rollout import Rollout, rollout_from_json, rollout_to_json
-from reconciler.core.runs import Outcome, RunReport
-from reconciler.errors import ReconcilerError
+from reconciler.core.runs import (
+    REPORT_FORMAT,
+    Outcome,
+    RunReport,
+    SyncMode,
+    report_from_json,
+    report_to_json,
+)
+from reconciler.errors import InventoryDamaged, ReconcilerError
 
-SCHEMA_VERSION = 1
 _PATIENCE_SECONDS = 30.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS document (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS run (
-    run TEXT PRIMARY KEY,
-    started_at TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    report TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS run_started ON run (started_at);
-"""
-# A database that was cut short while it was made has version 0, and nothing in it.
-_NOT_MADE = 0
 
 
 class Inventory:
     """An open inventory. Opened with `for_writing=False` it changes nothing, not even its folder.
 
-    Every write is one transaction, synced before the method returns.
+    Every write is one transaction, synced before the method returns. An inventory of an older
+    version is brought up to date: in place for writing, else in memory alone.
 
     Raises:
-        ReconcilerError: the file is damaged, or a newer version of the program wrote it.
+        InventoryDamaged: the file is no database any more.
+        ReconcilerError: a newer version of the program wrote it.
         DiskFull: there is no room for a write.
         LockHeld, Refused: another process holds it, or we may not use it.
     """
 
-    def __init__(self, state_folder: Path, *, for_writing: bool) -> None:
+    def __init__(self, state_folder: Path, *, for_writing: bool, lost: bool = False) -> None:
+        """Open the one in `state_folder`; with `lost` it is read as if it were not there."""
         self.path = state_folder / "inventory.db"
         self._ledger_copy = state_folder / "ledger.json"
+        self._last_sync = state_folder / "last_sync_metadata.json"
         with translated(self.path, "opening"), self._translated():
-            self._database = _open(self.path, for_writing=for_writing)
+            self._database = _in_memory() if lost else _open(self.path, for_writing=for_writing)
         try:
             with self._translated():
                 self._make_or_check(for_writing=for_writing)
@@ -59,21 +65,37 @@ class Inventory:
             self._database.close()
             raise
         self.digests = DigestTable(self._database, self.path)
+        self.contents = Contents(self._database, self.path)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
     def load_ledger(self) -> Ledger:
-        """Give what was last applied; an empty ledger before the first run."""
+        """Give what was last applied.
+
+        Before the first run, and where it is lost, the ledger is empty and names no device.
+        """
         body = self._document("ledger")
         with self._translated():
             return ledger_from_json(body) if body is not None else Ledger()
 
+    def ledger_hint(self) -> Ledger | None:
+        """Give the copy of the ledger that lies beside the inventory, if it still reads as one.
+
+        It may be of any age, and anybody may have edited it.
+        """
+        try:
+            return ledger_from_json(json.loads(self._ledger_copy.read_bytes()))
+        except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
     def save_ledger(self, ledger: Ledger) -> None:
         """Keep `ledger`, and a copy of it beside the inventory."""
-        self._copy_ledger(ledger)
-        self._save("ledger", ledger_to_json(ledger))
+        document = ledger_to_json(ledger)
+        self._copy_ledger(document)
+        with self._translated(), self._database:
+            self._put_ledger(document)
 
     def load_rollout(self) -> Rollout | None:
         """Give the rollout that an earlier run did not finish, if there is one."""
@@ -85,28 +107,70 @@ class Inventory:
         """Write the rollout down before its first step, or its progress."""
         self._save("rollout", rollout_to_json(rollout))
 
-    def end_rollout(self, ledger: Ledger) -> None:
-        """Forget the rollout and keep the ledger it ended in, in one transaction."""
-        self._copy_ledger(ledger)
+    def end_rollout(self, ledger: Ledger, generation: Generation | None = None) -> None:
+        """Forget the rollout and keep the ledger it ended in, in one transaction.
+
+        `generation` is given where that is a newly applied state, and kept with them.
+        """
+        document = ledger_to_json(ledger)
+        self._copy_ledger(document)
         with self._translated(), self._database:
-            self._put("ledger", ledger_to_json(ledger))
+            self._put_ledger(document)
+            if generation is not None:
+                keep_generation(self._database, generation, document)
             self._database.execute("DELETE FROM document WHERE name = 'rollout'")
 
+    def last_generations(self, count: int) -> tuple[Generation, ...]:
+        """Give the newest `count` states that were applied, newest first."""
+        with self._translated():
+            return last_generations(self._database, count)
+
+    def ledger_of(self, number: int) -> Ledger | None:
+        """Give the ledger of a generation, None where it is not kept any more."""
+        with self._translated():
+            return ledger_of(self._database, number)
+
+    def count_models(self) -> int:
+        """How many models the ledger has, without reading it."""
+        with self._translated():
+            (count,) = self._database.execute("SELECT count(*) FROM model").fetchone()
+            return int(count)
+
     def record_run(self, report: RunReport) -> None:
-        """Keep what a run did."""
+        """Keep what a run did, and write it beside the inventory."""
+        document = report_to_json(report)
         with self._translated(), self._database:
             self._database.execute(
-                "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?)",
-                (report.run, report.started_at, report.outcome, json.dumps(asdict(report))),
+                "INSERT OR REPLACE INTO run (run, started_at, outcome, report) VALUES (?, ?, ?, ?)",
+                (report.run, report.started_at, report.outcome, json.dumps(document)),
             )
+        with translated(self._last_sync, "writing"):
+            text = json.dumps({"format_version": REPORT_FORMAT, **document}, indent=2) + "\n"
+            write_atomically(self._last_sync, text.encode(), like=self.path)
 
-    def last_runs(self, count: int) -> tuple[RunReport, ...]:
-        """Give the newest `count` runs, newest first."""
+    def last_runs(
+        self, count: int, *, outcomes: Collection[Outcome] = (), mode: SyncMode | None = None
+    ) -> tuple[RunReport, ...]:
+        """Give the newest `count` runs, newest first; with one of `outcomes`, in `mode`."""
+        tests = [f"outcome IN ({', '.join('?' * len(outcomes))})"] if outcomes else []
+        tests += ["mode = ?"] if mode is not None else []
+        where = f"WHERE {' AND '.join(tests)} " if tests else ""
+        asked = [*outcomes, *([mode] if mode is not None else []), count]
         with self._translated():
             rows = self._database.execute(
-                "SELECT report FROM run ORDER BY started_at DESC, run DESC LIMIT ?", (count,)
+                f"SELECT report FROM run {where}ORDER BY started_at DESC, run DESC LIMIT ?",  # noqa: S608 - nothing in it was given
+                asked,
             ).fetchall()
-            return tuple(_report(json.loads(row[0])) for row in rows)
+            return tuple(report_from_json(json.loads(row[0])) for row in rows)
+
+    def search(self, words: Sequence[str], *, limit: int) -> Matches:
+        """Find the models that have every one of `words`, the best `limit` of them.
+
+        A word also stands for what begins with it, and nothing in it is syntax: `Q4_K` is found in
+        `Q4_K_M`. Capitals and accents do not count.
+        """
+        with self._translated():
+            return find_models(self._database, words, limit=limit)
 
     def _document(self, name: str) -> Any:
         with self._translated():
@@ -124,27 +188,48 @@ class Inventory:
             "INSERT OR REPLACE INTO document VALUES (?, ?)", (name, json.dumps(body))
         )
 
-    def _copy_ledger(self, ledger: Ledger) -> None:
+    def _put_ledger(self, document: Mapping[str, Any]) -> None:
+        from reconciler.adapters.store.model_tables import rewrite_models
+
+        self._put("ledger", document)
+        rewrite_models(self._database)
+
+    def _copy_ledger(self, document: Mapping[str, Any]) -> None:
         """Come before the inventory: killed in between, the next run writes both once more."""
         with self._translated(), translated(self._ledger_copy, "writing"):
-            text = json.dumps(ledger_to_json(ledger), indent=2, sort_keys=True) + "\n"
+            text = json.dumps(document, indent=2, sort_keys=True) + "\n"
             write_atomically(self._ledger_copy, text.encode(), like=self.path)
 
     def _make_or_check(self, *, for_writing: bool) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        version = version_of(self._database)
         if version > SCHEMA_VERSION:
             raise ReconcilerError(
                 f"{self.path} was written by a newer version (schema {version})",
                 hint="install that version, or a newer one",
             )
-        if version != _NOT_MADE:
-            return
-        if not for_writing:
-            self._database.close()
-            self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        self._database.executescript(
-            f"BEGIN IMMEDIATE;{_SCHEMA}{DIGEST_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT"
-        )
+        (sound,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if sound != "ok":
+            raise InventoryDamaged(f"{self.path} is damaged: {sound}", hint=MEND)
+        if version < SCHEMA_VERSION:
+            if not for_writing:
+                self._take_into_memory()
+            self._bring_up_to_date()
+
+    def _take_into_memory(self) -> None:
+        copy = _in_memory()
+        self._database.backup(copy)
+        self._database.close()
+        self._database = copy
+
+    def _bring_up_to_date(self) -> None:
+        from reconciler.adapters.store.model_tables import make_model_tables
+
+        with self._database:
+            # Another process may have done it since we looked: now it can only wait for us.
+            self._database.execute("BEGIN IMMEDIATE")
+            if version_of(self._database) < SCHEMA_VERSION:
+                bring_up_to_date(self._database)
+                make_model_tables(self._database)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -166,12 +251,13 @@ def _open(path: Path, *, for_writing: bool) -> sqlite3.Connection:
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             database.close()
             raise
         return database
     if not path.exists():
-        return sqlite3.connect(":memory:", check_same_thread=False)
+        return _in_memory()
     # A reader of a WAL database makes a shared-memory file beside it. While nobody writes the log
     # is not there or empty, and the file can be read as immutable, leaving no trace.
     log = path.with_name(f"{path.name}-wal")
@@ -184,16 +270,9 @@ def _open(path: Path, *, for_writing: bool) -> sqlite3.Connection:
     )
 
 
+def _in_memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", check_same_thread=False)
+
+
 def _quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _report(document: dict[str, Any]) -> RunReport:
-    lists = ("added", "updated", "removed", "failed", "waiting", "log_lines")
-    return RunReport(
-        **{
-            **document,
-            **{key: tuple(document[key]) for key in lists},
-            "outcome": Outcome(document["outcome"]),
-        }
-    )

@@ -1,0 +1,98 @@
+"""Open what is kept of a models folder: find where it lies, and see that the folder is the one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.adapters.store.folder_memory import FolderMemory
+from reconciler.adapters.store.inventory import Inventory
+from reconciler.adapters.store.models_folder import ModelsFolder
+from reconciler.adapters.store.mounts import Mounts
+from reconciler.adapters.store.opening import open_inventory
+from reconciler.adapters.store.state_place import (
+    find_state_place,
+    folder_of,
+    make_state_place,
+    state_home,
+)
+from reconciler.adapters.system_clock import SystemClock
+from reconciler.cli.settings import Settings
+from reconciler.core.ports.reporting import Reporter
+from reconciler.core.sentinel import guard_folder
+from reconciler.errors import ReconcilerError, Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The inventory, and the folder `state` that it and the run lock lie in.
+
+    `remembered`: an earlier run has applied models here. `opened_from` are the files, there or not,
+    by which this was found and read.
+    """
+
+    inventory: Inventory
+    state: Path
+    remembered: bool
+    opened_from: tuple[Path, ...]
+
+
+@contextmanager
+def open_kept(
+    folder: ModelsFolder, settings: Settings, reporter: Reporter, *, for_writing: bool
+) -> Iterator[Kept]:
+    """Open it, and close it again. Once it was open for writing the folder is remembered.
+
+    Raises:
+        Refused: the models that were here have vanished with all that is kept beside them.
+        ReconcilerError: the inventory cannot be opened.
+    """
+    mount = Mounts().mount(str(folder.root))
+    home = settings.state_dir or state_home(settings.environment)
+    memory = FolderMemory(folder, home=home, mount=mount)
+    remembered = memory.recall()
+    refusal = guard_folder(memory.look(), remembered)
+    if refusal is not None and not settings.allow_prune:
+        raise Refused(refusal.message, hint=refusal.hint)
+    place = find_state_place(folder, home=home, named=settings.state_dir, mount=mount)
+    if place.reason:
+        reporter.say(f"the inventory of {folder.root} lies in {place.folder}, {place.reason}")
+    if for_writing:
+        if not (place.reason and folder.is_read_only()):
+            folder.prepare()
+        make_state_place(place)
+    state = Path(place.folder)
+    inventory = open_inventory(
+        state,
+        for_writing=for_writing,
+        clock=SystemClock(),
+        reporter=reporter,
+        lock_timeout_seconds=settings.lock_timeout,
+    )
+    with closing(inventory):
+        yield Kept(
+            inventory=inventory,
+            state=state,
+            remembered=remembered is not None and remembered.models > 0,
+            opened_from=(
+                inventory.path,
+                inventory.path.with_name(f"{inventory.path.name}-wal"),
+                folder.state / inventory.path.name,
+                folder_of(folder.root, home) / inventory.path.name,
+                memory.path,
+            ),
+        )
+        if for_writing:
+            _remember(memory, inventory, reporter)
+
+
+def _remember(memory: FolderMemory, inventory: Inventory, reporter: Reporter) -> None:
+    try:
+        memory.remember(inventory.count_models())
+    except ReconcilerError as error:
+        reporter.say(
+            f"this folder cannot be remembered outside of it, so that its disk is not missed "
+            f"where it is not mounted: {error.message}"
+        )
