@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -58,6 +59,11 @@ class Mount:
     def is_read_only(self) -> bool:
         """Whether nothing can be written through it, by its own option or the filesystem's."""
         return "ro" in self.options
+
+    @property
+    def is_served(self) -> bool:
+        """Whether another system has the files, and may write them too."""
+        return self.kind in _SERVED or any(item.startswith("aname=drvfs") for item in self.options)
 
     @property
     def is_ntfs(self) -> bool:
@@ -155,12 +161,27 @@ def impossible_names(
     return problems
 
 
+class DriveKind(StrEnum):
+    """Whether a drive is read faster by several readers, or slower."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+    UNKNOWN = "unknown"
+
+
+def drive_kind(mount: Mount) -> DriveKind:
+    """Tell what a mount's type alone says of the drive below it."""
+    if mount.is_served:
+        return DriveKind.SEQUENTIAL
+    return DriveKind.PARALLEL if mount.kind in _IN_MEMORY else DriveKind.UNKNOWN
+
+
 def mount_warnings(mount: Mount | None, folder: str) -> tuple[str, ...]:
     """Say what a person should know before bytes are brought to `folder`."""
     if mount is None:
         return ()
     where = f"{folder} lies on {mount.point} ({mount.kind})"
-    if mount.kind in _SERVED or any(item.startswith("aname=drvfs") for item in mount.options):
+    if mount.is_served:
         return (
             f"{where}, which another system serves: the lock against a second run may hold on "
             "this machine alone, so let no other one reconcile this folder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -13,12 +13,13 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.plan import Plan
 from reconciler.core.ports.reporting import Batch, Progress
-from reconciler.core.ports.transfer import Piece
+from reconciler.core.ports.transfer import Piece, Stretch
 from reconciler.core.source import LocalOrigin, Origin
 from reconciler.engine.adoption import adopt
 from reconciler.engine.host import Host
 from reconciler.engine.lanes import Lanes
 from reconciler.engine.moved_header import known_parts
+from reconciler.engine.repair import intact_parts
 from reconciler.engine.window import within_window
 from reconciler.errors import ReconcilerError
 
@@ -51,7 +52,7 @@ def fetch_all(plan: Plan, ledger: Ledger, host: Host) -> Fetched:
             stage.bring,
             ([action for action in wanted if action.size_bytes > _LARGE_BYTES], _LARGE_AT_ONCE),
             ([action for action in wanted if action.size_bytes <= _LARGE_BYTES], _SMALL_AT_ONCE),
-            stop=host.transfer.stop,
+            stop=stage.stop,
         )
         for action, result in lanes.results():
             if isinstance(result, ReconcilerError):
@@ -96,6 +97,11 @@ class _Stage:
                 return 0
         return self._transfer(action, action.origin)
 
+    def stop(self) -> None:
+        """End what is under way; what arrived is kept."""
+        self.host.transfer.stop()
+        self.host.digests.stop()
+
     def _transfer(self, action: Download | Adopt, origin: Origin) -> int:
         """Fetch or copy one file, and remember its digests; gives what its origin had to send."""
         host = self.host
@@ -104,7 +110,9 @@ class _Stage:
             self.batch.task(doing, action.path, action.size_bytes) as told,
             self._allowed(origin, told) as progress,
         ):
-            known = known_parts(action, self.ledger, host) if isinstance(action, Download) else ()
+            known: Sequence[Stretch | Piece] = intact_parts(action, host)
+            if not known and isinstance(action, Download):
+                known = known_parts(action, self.ledger, host)
             brought = host.transfer.fetch(
                 origin,
                 host.folder.staged(action.sha256),

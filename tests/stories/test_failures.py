@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from reconciler.demo.hub_faults import Cut, Fault, FlipByte, Reply, Stall
+from tests.support.rot import flip
 from tests.support.sandbox import CONFIG, Sandbox
 from tests.support.waiting import wait_for
 
@@ -203,11 +204,7 @@ def test_damaged_file_of_ours_is_found_and_brought_again(host: Sandbox) -> None:
     host.write_manifest(CHAT)
     host.apply()
     path = host.models / CHAT_PATH
-    stamp = path.stat()
-    with path.open("r+b") as handle:
-        handle.seek(20_000)
-        handle.write(bytes([data[20_000] ^ 1]))
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    flip(path, 20_000)
     assert host.run("verify").code == 3
     host.apply()
     assert path.read_bytes() == data

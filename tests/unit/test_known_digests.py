@@ -7,6 +7,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,13 @@ from reconciler.adapters.base.files import identity_of
 from reconciler.adapters.store.digest_table import DigestTable
 from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
+from reconciler.core.damage import Segments
 from reconciler.core.names import Blake3, Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests
-from reconciler.errors import FileMissing, ReconcilerError
+from reconciler.errors import FileMissing, Interrupted, ReconcilerError
 from tests.support.fakes import Heard
+from tests.support.rot import flip
 
 FOUND = Digests(sha256=Sha256("a" * 64), blake3=Blake3("b" * 64), size_bytes=3)
 
@@ -122,6 +126,57 @@ def test_rehash_reads_whatever_is_known_and_the_find_is_believed(
         assert digests.digest(model).sha256 == sha256(b"first")
         assert digests.rehash(model, Heard()).sha256 == sha256(b"fIrst")
         assert digests.digest(model).sha256 == sha256(b"fIrst")
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["cache", "inventory"])
+def test_segments_are_kept_by_content_and_outlive_damage(
+    tmp_path: Path, model: Path, inventory: Inventory, dry: bool
+) -> None:
+    """A file that rots in place leaves known what its segments should be."""
+    with known(tmp_path, Heard(), inventory.digests, dry=dry) as digests:
+        good = digests.digest(model)
+        flip(model, 2)
+        bad = digests.rehash(model, Heard())
+        assert digests.segments(good.sha256) == good.segments != b""
+        assert digests.segments(bad.sha256) == bad.segments != good.segments
+        assert digests.read_segments(model, Heard()) == bad.segments
+        assert digests.segments(Sha256("0" * 64)) is None
+
+
+def test_what_is_read_is_known_to_have_been_read_now(
+    tmp_path: Path, model: Path, inventory: Inventory
+) -> None:
+    """Reading gives a time; digests that come from memory give none."""
+    with known(tmp_path, Heard(), inventory.digests, dry=False) as digests:
+        before = datetime.now(UTC)
+        found = digests.digest(model)
+        identity = identity_of(model)
+        assert identity is not None
+        read_at = digests.hashed_at(identity)
+        assert read_at is not None
+        assert before <= read_at <= datetime.now(UTC)
+        digests.record(identity, replace(found, segments=Segments(b"")))
+        assert digests.hashed_at(identity) is None
+
+
+def test_told_to_stop_nothing_more_is_read(tmp_path: Path, model: Path) -> None:
+    """Reading ends with an interruption, and nothing is remembered of half a file."""
+    with known(tmp_path, Heard()) as digests:
+        digests.stop()
+        for read in (digests.digest, lambda path: digests.read_segments(path, Heard())):
+            with pytest.raises(Interrupted):
+                read(model)
+        identity = identity_of(model)
+        assert identity is not None
+        assert digests.find(identity) is None
+
+
+def test_as_many_are_read_at_once_as_is_said(tmp_path: Path) -> None:
+    """The setting counts more than the drive."""
+    with closing(
+        KnownDigests(None, cache_folder=tmp_path, keep_in_cache=True, reporter=Heard(), readers=7)
+    ) as digests:
+        assert digests.at_once(tmp_path) == 7
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:

@@ -104,8 +104,7 @@ class HttpTransfer:
                 progress.advance(size_bytes)
             else:
                 with PartialFile(partial, gathered, progress=progress) as file:
-                    if not file.present_bytes:
-                        self._write_known(file, known)
+                    self._write_known(file, known)
                     was_there = file.present_bytes > 0
                     self._complete(file, source, origin)
                     found = file.finish()

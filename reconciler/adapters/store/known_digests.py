@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from reconciler.adapters.base.digests import hash_file
+from reconciler.adapters.base.digests import hash_file, hash_segments
 from reconciler.adapters.base.files import identity_of, translated
-from reconciler.adapters.store.digest_table import SCHEMA, DigestTable
+from reconciler.adapters.store.digest_table import DigestTable, make_digest_table
+from reconciler.adapters.store.drives import Drives
+from reconciler.core.damage import Segments
+from reconciler.core.names import Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests, LocalFile
-from reconciler.core.ports.reporting import Batch, Reporter
-from reconciler.errors import FileMissing, ReconcilerError
+from reconciler.core.ports.reporting import Batch, Progress, Reporter
+from reconciler.errors import FileMissing, Interrupted, ReconcilerError
 
 _CACHE: Final = "digests.db"
 _Answer = TypeVar("_Answer")
@@ -25,7 +30,8 @@ class KnownDigests:
     """Looks a digest up in the inventory, then in the user's cache; else reads the file.
 
     What was computed goes into the inventory where that may be written (`keep_in_cache=False`),
-    else into the cache: a dry run writes nothing but that.
+    else into the cache: a dry run writes nothing but that. `readers` is how many files, or segments
+    of one, are read at once; None: as many as the drive likes.
     """
 
     def __init__(
@@ -35,12 +41,15 @@ class KnownDigests:
         cache_folder: Path,
         keep_in_cache: bool,
         reporter: Reporter,
+        readers: int | None = None,
     ) -> None:
         """Without an `inventory` the cache serves alone."""
         self._inventory = inventory
         self._reporter = reporter
         self._cache_folder = cache_folder
         self._keep_in_cache = keep_in_cache
+        self._readers = readers
+        self._stopped = threading.Event()
         self._cache: sqlite3.Connection | None = None
         # Several files are fetched at once; SQLite itself is asked by one thread at a time.
         self._guard = threading.Lock()
@@ -52,42 +61,74 @@ class KnownDigests:
 
     def find(self, identity: FileIdentity) -> Digests | None:
         """Give the digests of a file with this identity, if it was ever hashed."""
-        with self._guard:
-            found = self._inventory.find(identity) if self._inventory else None
-            if found is None and (self._cache_folder / _CACHE).exists():
-                found = self._with_cache(lambda table: table.find(identity))
-            return found
+        return self._ask(lambda table: table.find(identity))
 
-    def digest(self, path: Path) -> Digests:
+    def hashed_at(self, identity: FileIdentity) -> datetime | None:
+        """Give when a file with this identity was last read whole, as far as is known."""
+        return self._ask(lambda table: table.hashed_at(identity))
+
+    def segments(self, sha256: Sha256) -> Segments | None:
+        """Give the segments of the content with this digest, if it was ever hashed here."""
+        return self._ask(lambda table: table.segments(sha256))
+
+    def digest(self, path: Path, shown: Reporter | Batch | None = None) -> Digests:
         """Give the digests of the file at `path`, reading it only if they are not known.
 
         Raises `FileMissing`.
         """
         known = self.find(_identity(path))
-        return known if known is not None else self._read(path, "hashing", self._reporter)
+        return known if known is not None else self._read(path, "hashing", shown or self._reporter)
 
-    def rehash(self, path: Path, batch: Batch) -> Digests:
+    def rehash(self, path: Path, shown: Reporter | Batch) -> Digests:
         """Read the file at `path` whatever is known of it. Raises `FileMissing`."""
-        return self._read(path, "verifying", batch)
+        return self._read(path, "verifying", shown)
+
+    def read_segments(self, path: Path, shown: Reporter | Batch) -> Segments:
+        """Read the file at `path` for its segments, several at once. Raises `FileMissing`."""
+        with self._task(path, "verifying", _identity(path), shown) as progress:
+            return hash_segments(path, threads=self.at_once(path), progress=progress)
+
+    def at_once(self, path: Path) -> int:
+        """Give how many files on the drive of `path` are best read at once."""
+        return self._readers or Drives().readers(path)
+
+    def stop(self) -> None:
+        """End all reading under way, and to come, with `Interrupted`."""
+        self._stopped.set()
 
     def _read(self, path: Path, doing: str, shown: Reporter | Batch) -> Digests:
         identity = _identity(path)
-        task = shown.task(doing, path.name, identity.size_bytes)
-        with task as progress, translated(path, "reading"):
+        with self._task(path, doing, identity, shown) as progress:
             found = hash_file(path, progress=progress)
             unchanged = identity_of(path) == identity
         if unchanged:
             self.record(identity, found)
         return found
 
+    @contextmanager
+    def _task(
+        self, path: Path, doing: str, identity: FileIdentity, shown: Reporter | Batch
+    ) -> Iterator[Progress]:
+        task = shown.task(doing, path.name, identity.size_bytes)
+        with task as progress, translated(path, "reading"):
+            yield _Stoppable(progress, self._stopped)
+
     def record(self, identity: FileIdentity, found: Digests) -> None:
-        """Keep digests that were computed elsewhere."""
+        """Keep digests: those with segments were computed just now, others come from memory."""
         rows = [(identity, found)]
+        hashed_at = datetime.now(UTC) if found.segments else None
         with self._guard:
             if self._inventory is not None and not self._keep_in_cache:
-                self._inventory.record(rows)
+                self._inventory.record(rows, hashed_at=hashed_at)
             else:
-                self._with_cache(lambda table: table.record(rows))
+                self._with_cache(lambda table: table.record(rows, hashed_at=hashed_at))
+
+    def _ask(self, question: Callable[[DigestTable], _Answer | None]) -> _Answer | None:
+        with self._guard:
+            found = question(self._inventory) if self._inventory else None
+            if found is None and (self._cache_folder / _CACHE).exists():
+                found = self._with_cache(question)
+            return found
 
     def _with_cache(self, work: Callable[[DigestTable], _Answer]) -> _Answer:
         """The cache only saves time: where it fails, memory takes its place."""
@@ -99,6 +140,24 @@ class KnownDigests:
             self._cache.close()
             self._cache = _in_memory()
             return work(DigestTable(self._cache, self._cache_folder / _CACHE))
+
+
+class _Stoppable(Progress):
+    """Ends the work it hears of once `stopped` is set."""
+
+    def __init__(self, progress: Progress, stopped: threading.Event) -> None:
+        self._progress = progress
+        self._stopped = stopped
+
+    def advance(self, count_bytes: int) -> None:
+        """Pass it on. Raises `Interrupted`."""
+        if self._stopped.is_set():
+            raise Interrupted("stopped")
+        self._progress.advance(count_bytes)
+
+    def skip(self, count_bytes: int) -> None:
+        """Pass it on."""
+        self._progress.skip(count_bytes)
 
 
 def _identity(path: Path) -> FileIdentity:
@@ -137,7 +196,7 @@ def _open_cache(folder: Path) -> sqlite3.Connection:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             database = sqlite3.connect(folder / _CACHE, timeout=5, check_same_thread=False)
-            database.executescript(SCHEMA)
+            make_digest_table(database)
             return database
     except (OSError, sqlite3.Error):
         if database is not None:
@@ -147,5 +206,5 @@ def _open_cache(folder: Path) -> sqlite3.Connection:
 
 def _in_memory() -> sqlite3.Connection:
     database = sqlite3.connect(":memory:", check_same_thread=False)
-    database.executescript(SCHEMA)
+    make_digest_table(database)
     return database

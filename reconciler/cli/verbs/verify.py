@@ -1,46 +1,57 @@
-"""Read every file of ours again and check it."""
+"""Look at every file of ours again and check it."""
 
 from __future__ import annotations
 
 import json
 import sys
 from argparse import Namespace
-from dataclasses import asdict
 
 from reconciler.cli.console import Console
+from reconciler.cli.findings_text import bad_files, findings_to_json, render_findings
 from reconciler.cli.model_names import chosen_models
 from reconciler.cli.settings import Settings
-from reconciler.cli.terminal import Style, counted
-from reconciler.cli.wiring import locked_host
-from reconciler.core.sizes import human_bytes
-from reconciler.engine.verify import Finding, verify
+from reconciler.cli.terminal import Style
+from reconciler.cli.wiring import locked_host, open_host
+from reconciler.core.names import RelPath
+from reconciler.engine.file_checks import Finding
+from reconciler.engine.host import Host
+from reconciler.engine.verify import VerifiedFile, shards_of_no_set, verify
 
 _DAMAGE = 3
 
 
 def run(options: Namespace, settings: Settings, console: Console) -> int:
-    """Verify; exit 3 where a file is damaged or missing."""
-    with locked_host(settings, console) as host:
-        ledger = host.inventory.load_ledger()
-        models = chosen_models(
-            options.models,
-            ledger.models,
-            unknown="no model {} was applied here",
-            hint="see `reconcile status`",
-        )
-        results = list(verify(host, ledger, models))
+    """Verify; exit 3 where a file is not as it should be."""
+    # What is found by reading must be remembered; without reading there is nothing to remember.
+    opened = (
+        open_host(settings, console, for_writing=False)
+        if options.quick
+        else locked_host(settings, console)
+    )
+    with opened as host:
+        files, extra = look(host, options.models, quick=options.quick)
     console.take_down()
-    bad = [item for item in results if item.finding is not Finding.INTACT]
     if settings.json:
-        print(json.dumps({"files": [asdict(item) for item in results]}, indent=2))
-        return _DAMAGE if bad else 0
-    style = Style(sys.stdout, no_color=settings.no_color)
-    for item in bad:
-        print(f"{style(item.finding.value, 'red')}  {item.path}  ({', '.join(item.models)})")
-    size = human_bytes(sum(item.size_bytes for item in results))
-    if bad:
-        print(f"{len(bad)} of {len(results)} files are not as they should be")
-        console.say("run `reconcile` to fetch them again")
-        return _DAMAGE
-    print(style(f"Intact: {counted(len(results), 'file')}, {size}", "green"))
-    return 0
+        print(json.dumps(findings_to_json(files, extra), indent=2))
+    else:
+        style = Style(sys.stdout, no_color=settings.no_color)
+        print(render_findings(files, extra, style, quick=options.quick), end="")
+    if not bad_files(files):
+        return 0
+    if not settings.json:
+        if any(item.finding is Finding.CHANGED for item in files):
+            console.say("run `reconcile verify` to read those that changed")
+        else:
+            console.say("run `reconcile repair` to fetch again what is damaged")
+    return _DAMAGE
+
+
+def look(
+    host: Host, names: list[str], *, quick: bool = False
+) -> tuple[tuple[VerifiedFile, ...], tuple[RelPath, ...]]:
+    """Verify the models named, or all; gives files, and shards of no set. Raises `UsageError`."""
+    ledger = host.inventory.load_ledger()
+    models = chosen_models(
+        names, ledger.models, unknown="no model {} was applied here", hint="see `reconcile status`"
+    )
+    return verify(host, ledger, models, quick=quick), shards_of_no_set(host, ledger)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.core.damage import Segments
 from reconciler.core.names import Blake3, Sha256
 from reconciler.core.observed import FileIdentity
-from reconciler.core.ports.reporting import Batch
+from reconciler.core.ports.reporting import Batch, Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """Both digests of the same bytes, computed in one pass."""
+    """Both digests of the same bytes, computed in one pass.
+
+    `blake3` is that of the bytes where they are one segment, else that of `segments`. These are
+    empty where the digests come from memory, and not compared: they follow from the rest.
+    """
 
     sha256: Sha256
     blake3: Blake3
     size_bytes: int
+    segments: Segments = field(default=Segments(b""), compare=False, repr=False)
 
 
 class KnownDigests(Protocol):
@@ -29,17 +36,35 @@ class KnownDigests(Protocol):
     def find(self, identity: FileIdentity) -> Digests | None:
         """Give the digests of a file with exactly this identity, if it was ever hashed."""
 
-    def digest(self, path: Path) -> Digests:
-        """Give the digests of the file at `path`. Raises `FileMissing`."""
+    def hashed_at(self, identity: FileIdentity) -> datetime | None:
+        """Give when a file with exactly this identity was last read whole, as far as is known."""
 
-    def rehash(self, path: Path, batch: Batch) -> Digests:
-        """Read the file at `path` whatever is known of it, shown as one of `batch`.
+    def digest(self, path: Path, shown: Reporter | Batch | None = None) -> Digests:
+        """Give the digests of the file at `path`, shown as one of `shown`. Raises `FileMissing`."""
+
+    def rehash(self, path: Path, shown: Reporter | Batch) -> Digests:
+        """Read the file at `path` whatever is known of it, and remember what was found.
 
         Raises `FileMissing`.
         """
 
+    def segments(self, sha256: Sha256) -> Segments | None:
+        """Give the segments of the content with this digest, if it was ever hashed here."""
+
+    def read_segments(self, path: Path, shown: Reporter | Batch) -> Segments:
+        """Read the file at `path` for its segments alone, as fast as its drive allows.
+
+        Raises `FileMissing`.
+        """
+
+    def at_once(self, path: Path) -> int:
+        """Give how many files on the drive of `path` are best read at once."""
+
+    def stop(self) -> None:
+        """End all reading under way, and to come, with `Interrupted`."""
+
     def record(self, identity: FileIdentity, found: Digests) -> None:
-        """Keep digests that were computed elsewhere."""
+        """Keep digests: those with segments were computed just now, others come from memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

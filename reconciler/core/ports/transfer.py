@@ -60,7 +60,7 @@ class Transfer(Protocol):
         `partial` is created where it is missing, synced before this returns, and kept on every
         failure but a proven wrong digest; of a small file nothing may be there until it is
         complete. Progress skips the bytes that were there.
-        `known` is taken as part of the file where nothing stands yet; should the whole then have
+        `known` is taken as part of the file where that has nothing yet; should the whole then have
         another digest, all of it is fetched.
 
         Raises:
