@@ -132,6 +132,27 @@ def list_quants(files: Sequence[RemoteFile]) -> tuple[str, ...]:
     return tuple(sorted({_quant_of(found[0].path) for found in _model_sets(files)}))
 
 
+def quant_in_name(path: RelPath) -> str:
+    """Give the quant that a file's name, else a folder of it, speaks of; empty without one."""
+    found = _quant_of(path)
+    return found if _LOOKS_LIKE_QUANT.fullmatch(found) else ""
+
+
+def list_model_sets(files: Iterable[RemoteFile]) -> tuple[FileSet, ...]:
+    """Give every set of model files, shards in order, whether it is whole or not."""
+    return tuple(_model_sets(files))
+
+
+def name_without_quant(path: RelPath) -> str:
+    """Give, in lower case, a file's name without its quant: alike for all quants of one model."""
+    shard = SHARD.fullmatch(path)
+    stem = shard["prefix"].rpartition("/")[2] if shard else path.name[: -len(".gguf")]
+    last = _last_part(path)
+    if _LOOKS_LIKE_QUANT.fullmatch(last):
+        stem = stem.removesuffix(last).rstrip("-.")
+    return stem.lower()
+
+
 def shard_paths(path: str) -> tuple[str, ...]:
     """Give the paths of all shards of the set that `path` is one of; `path` alone if it is none.
 

@@ -21,10 +21,13 @@ from reconciler.adapters.base.files import (
     write_atomically,
 )
 from reconciler.adapters.base.partial_record import recorded_extents, remove_record
+from reconciler.adapters.store import folder_walk
 from reconciler.adapters.store.sharing import may_share, own_file, share
+from reconciler.core.beside import noted_digest
 from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount
 from reconciler.core.gguf.window import ByteSource
+from reconciler.core.keeping import Partial, Trash
 from reconciler.core.names import STATE_FOLDER, RelPath, Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.errors import ReconcilerError, Refused
@@ -33,6 +36,8 @@ from reconciler.errors import ReconcilerError, Refused
 _LONGEST_NAME_BYTES = 243
 # What `st_blocks` counts in, whatever the filesystem's own blocks are.
 _BLOCK_BYTES = 512
+# A list of digests of a whole repository is shorter.
+_LONGEST_STAMP_BYTES = 1024 * 1024
 
 
 class ModelsFolder:
@@ -55,11 +60,21 @@ class ModelsFolder:
     def prepare(self) -> None:
         """Make our own folders. Raises `Refused` where the filesystem is mounted read-only."""
         with translated(self.state, "making"):
-            if os.statvfs(self.root).f_flag & os.ST_RDONLY:
+            if self.is_read_only():
                 # The database would only say that it cannot be written.
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             for folder in (self.state, self.state / "partial", self.state / "trash"):
                 self._make_folder(folder)
+
+    def is_read_only(self) -> bool:
+        """Whether its filesystem is mounted read-only."""
+        with translated(self.root, "looking at"):
+            return bool(os.statvfs(self.root).f_flag & os.ST_RDONLY)
+
+    def is_bare(self) -> bool:
+        """Whether it holds nothing to see, as the place has on which a disk is to be mounted."""
+        with translated(self.root, "looking at"), os.scandir(self.root) as entries:
+            return all(item.name.startswith(".") or item.name == "lost+found" for item in entries)
 
     @property
     def device(self) -> int:
@@ -210,6 +225,18 @@ class ModelsFolder:
                     found.append((path, identity))
         return found
 
+    def gguf_files(self) -> dict[RelPath, FileIdentity]:
+        """Give every file named `*.gguf`, whoever put it there; hidden folders are left out."""
+        return folder_walk.gguf_files(self.root)
+
+    def partials(self) -> tuple[Partial, ...]:
+        """Give what lies in the partial folder."""
+        return folder_walk.partial_files(self.state)
+
+    def trash(self) -> Trash:
+        """Measure the trash."""
+        return folder_walk.trash(self.state)
+
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""
         with translated(self.root / path, "looking at"):
@@ -246,6 +273,22 @@ class ModelsFolder:
                 return
             write_atomically(stamp, text)
             own_file(stamp, self.root)
+
+    def stamped(self, path: RelPath) -> Sha256 | None:
+        """Give the digest in the `.sha256` beside a file, None where it does not read as ours."""
+        stamp = _stamp(self.root / path)
+        with translated(stamp, "reading"):
+            return Sha256(stamp.read_bytes()[:64].decode()) if _is_ours(stamp) else None
+
+    def noted_digest(self, path: RelPath) -> Sha256 | None:
+        """Give the sha256 that the `.sha256` beside a file notes for it, whoever wrote it."""
+        stamp = _stamp(self.root / path)
+        with translated(stamp, "reading"):
+            if identity_of(stamp) is None:
+                return None
+            with stamp.open("rb") as reading:
+                text = reading.read(_LONGEST_STAMP_BYTES).decode("utf-8", "replace")
+        return noted_digest(text, path.name)
 
     def take_back(self, path: RelPath, staged: str) -> None:
         """Undo `put` and `stamp`: the bytes go back where they were staged, and are kept."""

@@ -1,34 +1,60 @@
-"""Each model in two columns: what others changed (drift), and what the next run would do."""
+"""Each model in two columns: what others changed (drift), and what the next run would do.
+
+Below them what else lies in the models folder, the container, and how the last run ended.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from reconciler.cli.columns import Cell, Column, lay_out, one_line
 from reconciler.cli.console import Console
 from reconciler.cli.plan_text import kinds_of_change
 from reconciler.cli.settings import Settings
-from reconciler.cli.terminal import Style
+from reconciler.cli.terminal import Style, counted
 from reconciler.cli.verbs.reconcile import pass_options
 from reconciler.cli.wiring import load_manifest, open_host
-from reconciler.core.names import ModelId
+from reconciler.core.keeping import Partial, Trash
+from reconciler.core.names import ModelId, RelPath
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
+from reconciler.engine.host import Host
 from reconciler.engine.reconcile import Prepared, prepare
+
+_COLUMNS: Final = (
+    Column(head="MODEL", least=10),
+    Column(head="ON DISK", right=True),
+    Column(head="FILES", rank=1, right=True),
+    Column(head="DRIFT"),
+    Column(head="PENDING"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """One model: its bytes on disk, what others changed of it, and what is pending for it."""
+    """One model: its bytes and files on disk, what others changed of it, and what is pending."""
 
     model: ModelId
     size_bytes: int
+    files: int
     drift: tuple[str, ...]
     pending: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What lies in the models folder beside the models: `unowned` are sizes by path."""
+
+    unowned: Mapping[RelPath, int]
+    partials: tuple[Partial, ...]
+    trash: Trash
 
 
 def run(_options: Namespace, settings: Settings, console: Console) -> int:
@@ -36,16 +62,18 @@ def run(_options: Namespace, settings: Settings, console: Console) -> int:
     manifest = load_manifest(settings)
     with open_host(settings, console, for_writing=False) as host:
         prepared = prepare(host, manifest, pass_options(settings))
+        beside = _beside(host, prepared)
         runs = host.inventory.last_runs(1)
     console.take_down()
     models = [_status(key, prepared) for key in _all_models(prepared)]
+    last = runs[0] if runs else None
     if settings.json:
-        last = asdict(runs[0]) if runs else None
-        print(json.dumps({"models": [asdict(item) for item in models], "last_run": last}, indent=2))
+        print(json.dumps(_as_json(models, beside, prepared, last), indent=2))
         return 0
     style = Style(sys.stdout, no_color=settings.no_color)
-    _print_table(models, prepared, style)
-    _print_around(prepared, runs[0] if runs else None, style)
+    around = (*_beside_lines(beside, prepared), *_around(prepared, last))
+    for line in (*_table(models, prepared, style), "", *(_folded(line, style) for line in around)):
+        print(line)
     return 0
 
 
@@ -54,13 +82,28 @@ def _all_models(prepared: Prepared) -> list[ModelId]:
     return list(dict.fromkeys([*declared, *prepared.ledger.models]))
 
 
+def _beside(host: Host, prepared: Prepared) -> Beside:
+    pinned = {file.path for pin in prepared.lock.pins.values() for file in pin.files}
+    found = host.folder.gguf_files()
+    return Beside(
+        unowned={
+            path: found[path].size_bytes
+            for path in sorted(found)
+            if path not in prepared.ledger.files and path not in pinned
+        },
+        partials=tuple(host.folder.partials()),
+        trash=host.folder.trash(),
+    )
+
+
 def _status(model: ModelId, prepared: Prepared) -> ModelStatus:
     owned = prepared.ledger.models.get(model)
-    paths = owned.files if owned else ()
+    there = [path for path in owned.files if path in prepared.observed.files] if owned else []
     files = prepared.observed.files
     return ModelStatus(
         model=model,
-        size_bytes=sum(files[path].identity.size_bytes for path in paths if path in files),
+        size_bytes=sum(files[path].identity.size_bytes for path in there),
+        files=len(there),
         drift=tuple(item.message for item in prepared.plan.drift if item.model == model),
         pending=_pending(model, prepared),
     )
@@ -82,32 +125,103 @@ def _pending(model: ModelId, prepared: Prepared) -> str:
     return "" if declared is None or declared.spec.enabled else "(disabled)"
 
 
-def _print_table(models: list[ModelStatus], prepared: Prepared, style: Style) -> None:
+def _as_json(
+    models: list[ModelStatus], beside: Beside, prepared: Prepared, last: RunReport | None
+) -> dict[str, Any]:
+    runtime, trash = prepared.observed.runtime, beside.trash
+    wanted = _wanted(prepared)
+    return {
+        "models": [asdict(item) for item in models],
+        "unowned": [{"path": path, "size_bytes": size} for path, size in beside.unowned.items()],
+        "partials": [{**asdict(item), "path": wanted.get(item.sha256)} for item in beside.partials],
+        "trash": {
+            "files": trash.files,
+            "size_bytes": trash.size_bytes,
+            "oldest_at": _began(trash.oldest_run),
+        },
+        "runtime": {"kind": runtime.kind, "name": runtime.name, "status": runtime.status},
+        "last_run": asdict(last) if last else None,
+    }
+
+
+def _wanted(prepared: Prepared) -> Mapping[str, RelPath]:
+    """Give where each digest of the lock goes."""
+    pins = prepared.lock.pins.values()
+    return {file.sha256: file.path for pin in pins for file in pin.files}
+
+
+def _table(models: list[ModelStatus], prepared: Prepared, style: Style) -> Iterator[str]:
     kinds = kinds_of_change(prepared.plan, prepared.ledger)
-    width = max([len(item.model) for item in models] + [len("MODEL")])
-    sizes = [human_bytes(item.size_bytes) for item in models]
-    room = max([len(size) for size in sizes] + [len("ON DISK")])
-    print(style(f"{'MODEL':<{width}}  {'ON DISK':>{room}}  {'DRIFT':<10}  PENDING", "bold"))
-    for item, size in zip(models, sizes, strict=True):
-        drift = style(f"{'changed':<10}", "yellow") if item.drift else f"{'-':<10}"
-        word, _, reason = item.pending.partition(": ")
-        print(f"{item.model:<{width}}  {size:>{room}}  {drift}  {_word(item, word, kinds, style)}")
-        for line in (*item.drift, *reason.splitlines()):
-            print(f"    {line}")
+    rows = [_row(item, kinds) for item in models]
+    head, *lines = lay_out(_COLUMNS, rows, style)
+    yield head
+    for item, line in zip(models, lines, strict=True):
+        yield line
+        reason = item.pending.partition(": ")[2]
+        for text in (*item.drift, *reason.splitlines()):
+            yield _folded(f"    {one_line(text)}", style)
 
 
-def _word(item: ModelStatus, word: str, kinds: Mapping[ModelId, str], style: Style) -> str:
-    if word in ("stalled", "waiting"):
-        return style(word, "red")
-    return kinds.get(item.model) or word or "-"
+def _row(item: ModelStatus, kinds: Mapping[ModelId, str]) -> tuple[Cell, ...]:
+    word = item.pending.partition(": ")[0]
+    troubled = word in ("stalled", "waiting")
+    return (
+        Cell(item.model),
+        Cell(human_bytes(item.size_bytes)),
+        Cell(str(item.files)),
+        Cell("changed", "yellow") if item.drift else Cell("-"),
+        Cell(word, "red") if troubled else Cell(kinds.get(item.model) or word or "-"),
+    )
 
 
-def _print_around(prepared: Prepared, last: RunReport | None, style: Style) -> None:
-    print()
+def _folded(line: str, style: Style) -> str:
+    """Fold a line where the terminal ends; what follows keeps its indentation."""
+    if style.width is None or len(line) <= style.width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()))
+    return "\n".join(textwrap.wrap(line, style.width, subsequent_indent=indent))
+
+
+def _beside_lines(beside: Beside, prepared: Prepared) -> Iterator[str]:
+    owned = prepared.ledger.files.keys() & prepared.observed.files.keys()
+    size = sum(prepared.observed.files[path].identity.size_bytes for path in owned)
+    yield (
+        f"On disk: {counted(len(prepared.ledger.models), 'model')}, "
+        f"{counted(len(owned), 'file')}, {human_bytes(size)}"
+    )
+    if beside.unowned:
+        yield (
+            f"Not declared: {counted(len(beside.unowned), 'GGUF file')}, "
+            f"{human_bytes(sum(beside.unowned.values()))}; see `reconcile list --unowned`"
+        )
+    wanted = _wanted(prepared)
+    for item in beside.partials:
+        whole = f" of {human_bytes(item.size_bytes)}" if item.size_bytes is not None else ""
+        what = wanted.get(item.sha256) or item.origin or item.sha256
+        yield f"Unfinished: {human_bytes(item.have_bytes)}{whole}, {one_line(what)}"
+    if beside.trash.files:
+        began = _began(beside.trash.oldest_run)
+        oldest = f", the oldest since {began}" if began else ""
+        yield (
+            f"Trash: {counted(beside.trash.files, 'file')}, "
+            f"{human_bytes(beside.trash.size_bytes)}{oldest}"
+        )
+
+
+def _began(run_name: str | None) -> str | None:
+    """Give when a run began, from its name; None where that is no run's."""
+    try:
+        began = datetime.strptime((run_name or "").partition("-")[0], "%Y%m%dT%H%M%SZ")
+    except ValueError:
+        return None
+    return began.replace(tzinfo=UTC).isoformat()
+
+
+def _around(prepared: Prepared, last: RunReport | None) -> Iterator[str]:
     runtime = prepared.observed.runtime
-    print(f"Runtime: {runtime.kind}{f' {runtime.name}' if runtime.name else ''}, {runtime.status}")
+    yield f"Runtime: {runtime.kind}{f' {runtime.name}' if runtime.name else ''}, {runtime.status}"
     if prepared.ledger.stalled:
-        print(style(f"Rolled back before: {prepared.ledger.stalled_reason}", "red"))
+        yield f"Rolled back before: {one_line(prepared.ledger.stalled_reason)}"
     if last is not None:
         started = datetime.fromisoformat(last.started_at).isoformat(timespec="seconds")
-        print(f"Last run: {last.outcome} at {started}")
+        yield f"Last run: {last.outcome} at {started}"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount, Room
+from reconciler.core.generations import Generation
+from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.window import ByteSource
+from reconciler.core.keeping import Partial, Trash
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.core.rollout import Rollout
-from reconciler.core.runs import RunReport
+from reconciler.core.runs import Outcome, RunReport, SyncMode
 
 
 class ModelsFolder(Protocol):
@@ -82,6 +85,15 @@ class ModelsFolder(Protocol):
     def trashed(self, sizes_bytes: Collection[int]) -> Sequence[tuple[Path, FileIdentity]]:
         """Give the files of these sizes in the trash."""
 
+    def gguf_files(self) -> Mapping[RelPath, FileIdentity]:
+        """Give every file named `*.gguf`, whoever put it there; hidden folders are left out."""
+
+    def partials(self) -> Sequence[Partial]:
+        """Give what lies in the partial folder."""
+
+    def trash(self) -> Trash:
+        """Measure the trash."""
+
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""
 
@@ -96,6 +108,12 @@ class ModelsFolder(Protocol):
 
     def stamp(self, path: RelPath, sha256: Sha256) -> None:
         """Put the `.sha256` beside a file, unless somebody has one of their own there."""
+
+    def stamped(self, path: RelPath) -> Sha256 | None:
+        """Give the digest in the `.sha256` beside a file, None where it does not read as ours."""
+
+    def noted_digest(self, path: RelPath) -> Sha256 | None:
+        """Give the sha256 that the `.sha256` beside a file notes for it, whoever wrote it."""
 
     def take_back(self, path: RelPath, staged: str) -> None:
         """Undo `put` and `stamp`."""
@@ -123,11 +141,31 @@ class Filesystems(Protocol):
         """Give the mount that `path` lies on; None where this system does not tell."""
 
 
+class Contents(Protocol):
+    """What files say of themselves, kept by the digest of their bytes."""
+
+    def known(self) -> Collection[Sha256]:
+        """Give the digests of all contents that were read, whether they could be understood."""
+
+    def record(self, found: Mapping[Sha256, tuple[int, GgufFacts | None]]) -> None:
+        """Keep sizes in bytes and facts by digest; None where a header cannot be understood."""
+
+
 class Inventory(Protocol):
     """What we keep beside the models. Each write is one synced transaction."""
 
+    @property
+    def contents(self) -> Contents:
+        """What the files say of themselves."""
+
     def load_ledger(self) -> Ledger:
-        """Give what was last applied; an empty ledger before the first run."""
+        """Give what was last applied.
+
+        Before the first run, and where it is lost, the ledger is empty and names no device.
+        """
+
+    def ledger_hint(self) -> Ledger | None:
+        """Give the copy of the ledger, of whatever age; None where there is none to read."""
 
     def save_ledger(self, ledger: Ledger) -> None:
         """Keep the ledger."""
@@ -138,11 +176,13 @@ class Inventory(Protocol):
     def save_rollout(self, rollout: Rollout) -> None:
         """Write a rollout, or its progress, down."""
 
-    def end_rollout(self, ledger: Ledger) -> None:
-        """Forget the rollout and keep the ledger it ended in."""
+    def end_rollout(self, ledger: Ledger, generation: Generation | None = None) -> None:
+        """Forget the rollout and keep the ledger it ended in; with the generation it made."""
 
     def record_run(self, report: RunReport) -> None:
         """Keep what a run did."""
 
-    def last_runs(self, count: int) -> tuple[RunReport, ...]:
-        """Give the newest runs, newest first."""
+    def last_runs(
+        self, count: int, *, outcomes: Collection[Outcome] = (), mode: SyncMode | None = None
+    ) -> tuple[RunReport, ...]:
+        """Give the newest runs, newest first; those with one of `outcomes`, in `mode`, if named."""
