@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.cli.console import Console
-from reconciler.cli.terminal import Style
+from reconciler.cli.terminal import Style, counted
 from reconciler.core.names import ModelId
 from reconciler.core.runs import Outcome, RunReport
 from reconciler.core.sizes import human_bytes
@@ -24,10 +24,13 @@ _COLORS = {Outcome.IN_SYNC: "green", Outcome.APPLIED: "green", Outcome.DECLINED:
 
 
 def render_report(report: RunReport, kinds: Mapping[ModelId, str], style: Style) -> str:
-    """Give one line on what a run did, ending in a line break.
+    """Give a line on what a run did, and one on how it looked, each ending in a line break.
 
-    `kinds` is how its plan called the change of each model.
+    `kinds` is how its plan called the change of each model. Of a run that found everything in sync
+    the plan has told the first already; one that was declined has nothing for the second.
     """
+    if report.outcome is Outcome.IN_SYNC:
+        return _how_it_looked(report)
     restored = [key for key in report.updated if kinds.get(ModelId(key)) == "restore"]
     updated = [key for key in report.updated if key not in restored]
     facts = [
@@ -47,9 +50,23 @@ def render_report(report: RunReport, kinds: Mapping[ModelId, str], style: Style)
         facts.append(f"reused {human_bytes(report.reused_bytes)}")
     if report.downtime_seconds:
         facts.append(f"{report.downtime_seconds:.1f} s without an answer")
-    color = _COLORS.get(report.outcome, "red")
-    head = style(report.outcome.value.capitalize(), color)
-    return f"{head}: {' · '.join(facts) or 'nothing was changed'}\n"
+    head = style(report.outcome.value.capitalize(), outcome_color(report.outcome))
+    said = f"{head}: {' · '.join(facts) or 'nothing was changed'}\n"
+    return said if report.outcome is Outcome.DECLINED else said + _how_it_looked(report)
+
+
+def _how_it_looked(report: RunReport) -> str:
+    if report.mode is None:
+        return ""
+    found = len(report.findings)
+    findings = f"; {counted(found, 'thing')} found, see the warnings" if found else ""
+    seconds = f"{report.duration_seconds:.1f} s"
+    return f"{report.mode.capitalize()} sync in {seconds}: {report.mode_reason}{findings}\n"
+
+
+def outcome_color(outcome: Outcome) -> str:
+    """Give the colour that an outcome is shown in."""
+    return _COLORS.get(outcome, "red")
 
 
 def exit_code_of(report: RunReport, console: Console) -> int:

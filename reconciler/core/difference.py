@@ -12,9 +12,9 @@ from reconciler.core.ledger import Ledger, LedgerFile, Provenance
 from reconciler.core.llamaswap.macros import macro_texts
 from reconciler.core.llamaswap.serve_paths import ServePaths
 from reconciler.core.lock import PinnedFile
-from reconciler.core.mapping import to_container
+from reconciler.core.mapping import as_served
 from reconciler.core.names import ModelId, RelPath
-from reconciler.core.observed import Observed, ObservedFile, RuntimeStatus
+from reconciler.core.observed import Observed, ObservedFile
 from reconciler.core.ownership import (
     EntryDifference,
     ServeContext,
@@ -87,7 +87,12 @@ def compare(
     foreign = _foreign_models(files, observed)
     applicable = {key: model for key, model in desired.models.items() if key not in foreign}
     kept = desired.stalled.keys() | foreign.keys()
-    removed = tuple(key for key in ledger.models if key not in desired.models and key not in kept)
+    # What was found on the disk, and is no model of the manifest, is `discover`'s.
+    removed = tuple(
+        key
+        for key, owned in ledger.models.items()
+        if key not in desired.models and key not in kept and owned.discovered is None
+    )
     entries: list[EntryDifference] = []
     refused: dict[ModelId, Refused] = {}
     if config is not None:
@@ -122,38 +127,19 @@ def serve_paths(model: DesiredModel, observed: Observed) -> ServePaths:
     Raises:
         Refused: llama-swap's container does not see the models folder.
     """
-
-    def seen(path: RelPath) -> str:
-        host = f"{observed.models_dir}/{path}"
-        runtime = observed.runtime
-        if runtime.status is RuntimeStatus.UNMANAGED and not runtime.mappings:
-            # llama-swap runs on this host as we do, and sees what we see.
-            return host
-        inside = to_container(host, runtime.mappings)
-        if inside is None:
-            raise Refused(
-                f"llama-swap{_in(runtime.name)} does not see {observed.models_dir}",
-                hint="mount the models folder into it, or say how with --path-map HOST=CONTAINER",
-            )
-        return inside
-
     first = {role: model.first_path(role) for role in ("model", "mmproj", "draft")}
     assert first["model"] is not None, "every artifact set has a model file"
     named = {
-        file.role.removeprefix("file."): seen(file.path)
+        file.role.removeprefix("file."): as_served(file.path, observed)
         for file in reversed(model.files)
         if file.role.startswith("file.")
     }
     return ServePaths(
-        model=seen(first["model"]),
-        mmproj=seen(first["mmproj"]) if first["mmproj"] else None,
-        draft=seen(first["draft"]) if first["draft"] else None,
+        model=as_served(first["model"], observed),
+        mmproj=as_served(first["mmproj"], observed) if first["mmproj"] else None,
+        draft=as_served(first["draft"], observed) if first["draft"] else None,
         files=named,
     )
-
-
-def _in(container: str) -> str:
-    return f" in container {container}" if container else ""
 
 
 def _compare_files(

@@ -131,7 +131,7 @@ def allowed_removals(max_prune: float, owned: int) -> int:
 
 
 def _guard_share(desired: Desired, ledger: Ledger, removed: Sequence[ModelId]) -> Sequence[Refusal]:
-    owned = len(ledger.models)
+    owned = sum(model.discovered is None for model in ledger.models.values())
     allowed = allowed_removals(desired.policy.max_prune, owned)
     if len(removed) <= allowed:
         return ()

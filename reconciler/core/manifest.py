@@ -19,12 +19,21 @@ class Prune(StrEnum):
     DELETE = "delete"
 
 
+class Discover(StrEnum):
+    """What happens to GGUF files on the disk that no model declares."""
+
+    OFF = "off"
+    REPORT = "report"
+    SERVE = "serve"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the manifest allows. `max_prune` is a share of the models (0.25) or a count (3)."""
 
     prune: Prune = Prune.TRASH
     max_prune: float | int = 0.25
+    discover: Discover = Discover.OFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

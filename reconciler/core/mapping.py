@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from reconciler.core.observed import PathMapping
+from reconciler.core.names import RelPath
+from reconciler.core.observed import Observed, PathMapping, RuntimeStatus
+from reconciler.errors import Refused
 
 
 def to_container(path: str, mappings: Sequence[PathMapping]) -> str | None:
@@ -16,6 +18,27 @@ def to_container(path: str, mappings: Sequence[PathMapping]) -> str | None:
 def to_host(path: str, mappings: Sequence[PathMapping]) -> str | None:
     """Translate an absolute container path back to the host; None where no mount holds it."""
     return _translate(path, [(mapping.container, mapping.host) for mapping in mappings])
+
+
+def as_served(path: RelPath, observed: Observed) -> str:
+    """Give the absolute path of a file below the models folder as llama-swap sees it.
+
+    Raises:
+        Refused: llama-swap's container does not see the models folder.
+    """
+    host = f"{observed.models_dir}/{path}"
+    runtime = observed.runtime
+    if runtime.status is RuntimeStatus.UNMANAGED and not runtime.mappings:
+        # llama-swap runs on this host as we do, and sees what we see.
+        return host
+    inside = to_container(host, runtime.mappings)
+    if inside is None:
+        container = f" in container {runtime.name}" if runtime.name else ""
+        raise Refused(
+            f"llama-swap{container} does not see {observed.models_dir}",
+            hint="mount the models folder into it, or say how with --path-map HOST=CONTAINER",
+        )
+    return inside
 
 
 def _translate(path: str, pairs: Sequence[tuple[str, str]]) -> str | None:

@@ -31,6 +31,32 @@ class ObservedFile:
     links: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufFile:
+    """One GGUF file below the models folder; what it says of itself is None where nobody looked.
+
+    `problem` says why its header cannot be read, and is empty where it can, or where nobody did.
+    """
+
+    path: RelPath
+    size_bytes: int
+    architecture: str | None = None
+    quant: str | None = None
+    type: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDisk:
+    """The GGUF files below the models folder, declared or not, sorted by path.
+
+    `unreadable` are paths that a generated entry serves and that cannot be looked at now.
+    """
+
+    files: tuple[GgufFile, ...] = ()
+    unreadable: frozenset[RelPath] = frozenset()
+
+
 class RuntimeStatus(StrEnum):
     """How the thing that runs llama-swap stands."""
 
@@ -84,7 +110,8 @@ class Observed:
     The rest is looked at only where bytes are wanted: `mount` and `config_mount` are what both lie
     on (None: not known), `staged_disk_bytes` what a wanted digest takes up on the disk already,
     `shared` those that can be taken from a file of this machine without a copy, and `trash_bytes`
-    what emptying the trash would free.
+    what emptying the trash would free. `on_disk` is None unless the manifest asks for files that no
+    model declares.
     """
 
     models_dir: str
@@ -103,3 +130,4 @@ class Observed:
     staged_disk_bytes: Mapping[Sha256, int] = field(default_factory=dict)
     shared: frozenset[Sha256] = frozenset()
     trash_bytes: int = 0
+    on_disk: OnDisk | None = None

@@ -92,6 +92,30 @@ def enforce_entry(
     return merge.difference()
 
 
+def scaffold_entry(
+    model: str,
+    fields: Mapping[str, Json],
+    *,
+    view: edits.EntryView | None,
+    owned: LedgerEntry | None,
+) -> EntryDifference:
+    """Compare an entry that we make unasked with what stands there.
+
+    A field that is missing is filled in, one that stands as we wrote it follows `fields`, and one
+    that somebody edited stays. Where `view` is there it must be `owned`.
+    """
+    if view is None:
+        return _added(model, fields, owned=owned)
+    merge = _Merge(model=model, view=view, owned=owned)
+    for key, value in fields.items():
+        current, ours = view.fields.get(key), owned.fields.get(key) if owned else None
+        if current is None or (ours is not None and same(current.value, ours.value)):
+            merge.declare(key, value)
+        elif ours is not None:
+            merge.after[key] = ours
+    return replace(merge.difference(), drift=())
+
+
 def withdraw_entry(
     model: str, *, view: edits.EntryView | None, owned: LedgerEntry | None
 ) -> EntryDifference:
@@ -135,7 +159,10 @@ def _is_as_written(owned: LedgerEntry, view: edits.EntryView | None) -> bool:
 def _make(
     model: str, serve: Serve, context: ServeContext, *, owned: LedgerEntry | None
 ) -> EntryDifference:
-    fields = render_entry(serve, context.paths, context.server)
+    return _added(model, render_entry(serve, context.paths, context.server), owned=owned)
+
+
+def _added(model: str, fields: Mapping[str, Json], *, owned: LedgerEntry | None) -> EntryDifference:
     return EntryDifference(
         model=model,
         edits=(edits.AddEntry(model=model, fields=fields),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from reconciler.core.actions import (
@@ -21,6 +21,7 @@ from reconciler.core.actions import (
 from reconciler.core.config_change import change_config
 from reconciler.core.desired import Desired, Stall
 from reconciler.core.difference import Differences, FileState, compare
+from reconciler.core.discover import LONGEST_KEY, DiscoveredSet, discover, guard_discovered
 from reconciler.core.file_actions import fetch_actions, place_actions, prune_actions
 from reconciler.core.filesystems import mount_warnings
 from reconciler.core.guards import (
@@ -68,7 +69,8 @@ class Plan:
     """Everything one pass would do.
 
     `config_before` and `config_after` are the whole config (None: no such file, or none is
-    managed); `ledger_after` is what the ledger says once all actions have succeeded.
+    managed); `ledger_after` is what the ledger says once all actions have succeeded. `discovered`
+    are models on the disk that the manifest does not declare, where it asks for them.
     """
 
     fingerprint: str
@@ -83,6 +85,7 @@ class Plan:
     config_before: bytes | None
     config_after: bytes | None
     ledger_after: Ledger
+    discovered: tuple[DiscoveredSet, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -105,10 +108,12 @@ def build_plan(
     server: str,
     allow_prune: bool = False,
     reserve_bytes: int = 0,
+    max_key_length: int = LONGEST_KEY,
 ) -> Plan:
     """Decide everything one pass would do. `server` is llama-server's path in commands.
 
     `reserve_bytes` must stay free where the models lie, if anything is brought there.
+    `max_key_length` is how many characters the key of a generated entry may have.
 
     Raises:
         ConfigUnreadable: llama-swap's config is not YAML that we can read.
@@ -118,7 +123,19 @@ def build_plan(
     view = read_config(config, path) if path is not None else None
     if path is not None and view is not None and ledger.config_path not in (None, path):
         ledger = owned_in(view, ledger)
-    differences = compare(desired, observed, ledger, config=view, server=server)
+    declared = compare(desired, observed, ledger, config=view, server=server)
+    prunes = prune_actions(declared.gone, desired.policy.prune)
+    discovery = discover(
+        desired,
+        observed,
+        ledger,
+        declared,
+        config=view,
+        leaving=frozenset(item.path for item in prunes if isinstance(item, Prune)),
+        server=server,
+        max_key_length=max_key_length,
+    )
+    differences = discovery.joined(declared)
     change = (
         change_config(config, path, view, differences, ledger.scaffold)
         if path is not None and view is not None
@@ -127,7 +144,6 @@ def build_plan(
     changed = change is not None and change.after != change.before
     fetches = fetch_actions(differences.files, observed)
     places = place_actions(differences.files)
-    prunes = prune_actions(differences.gone, desired.policy.prune)
     removes = bool(differences.removed) or any(isinstance(item, Prune) for item in prunes)
     restart = _restart(observed, ledger, config_changed=changed, places=places)
     actions = (
@@ -137,13 +153,14 @@ def build_plan(
         *restart,
         *prunes,
     )
-    stalled = {**desired.stalled, **differences.foreign}
-    summary = _summary(desired, observed, ledger, differences, actions=actions, stalled=stalled)
+    stalled = {**desired.stalled, **differences.foreign, **discovery.stalled}
+    models = (*desired.models, *discovery.models)
+    summary = _summary(models, observed, ledger, differences, actions=actions, stalled=stalled)
     touched = {*summary.added, *summary.updated, *stalled}
     return Plan(
         fingerprint=_fingerprint(desired, observed, ledger),
         actions=actions,
-        unchanged=tuple(key for key in desired.models if key not in touched),
+        unchanged=tuple(key for key in models if key not in touched),
         drift=_drift(differences, ledger),
         warnings=(
             *(change.warnings if change else ()),
@@ -151,7 +168,8 @@ def build_plan(
         ),
         refusals=(
             *(change.refusals if change else ()),
-            *guard_removals(desired, ledger, differences.removed, allow_prune=allow_prune),
+            *guard_removals(desired, ledger, declared.removed, allow_prune=allow_prune),
+            *guard_discovered(discovery, desired, ledger, allow_prune=allow_prune),
             *guard_other_device(observed, ledger, removes=removes, allow_prune=allow_prune),
             *guard_unmanaged_entries(desired, observed, ledger, differences.removed),
             *guard_read_only((*fetches, *places), observed, changes_config=changed),
@@ -167,7 +185,10 @@ def build_plan(
         config_path=path,
         config_before=observed.config,
         config_after=change.after if change else None,
-        ledger_after=ledger_after(desired, observed, ledger, differences, change),
+        ledger_after=ledger_after(
+            desired, observed, ledger, differences, change, discovered=discovery.models
+        ),
+        discovered=discovery.sets,
     )
 
 
@@ -192,7 +213,7 @@ def _restart(
 
 
 def _summary(
-    desired: Desired,
+    models: Sequence[ModelId],
     observed: Observed,
     ledger: Ledger,
     differences: Differences,
@@ -214,10 +235,8 @@ def _summary(
     ) + sum(item.old_bytes for item in actions if isinstance(item, Replace))
     freed = freed_bytes(actions, observed)
     return Summary(
-        added=tuple(
-            key for key in desired.models if key not in ledger.models and key not in stalled
-        ),
-        updated=tuple(key for key in desired.models if key in ledger.models and key in touched),
+        added=tuple(key for key in models if key not in ledger.models and key not in stalled),
+        updated=tuple(key for key in models if key in ledger.models and key in touched),
         removed=differences.removed,
         fetch_bytes=fetch,
         reuse_bytes=reuse,
@@ -271,5 +290,6 @@ def _fingerprint(desired: Desired, observed: Observed, ledger: Ledger) -> str:
         observed.runtime.id,
         [asdict(item) for _, item in sorted(observed.files.items())],
         repr(ledger),
+        repr(observed.on_disk),
     ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

@@ -12,9 +12,11 @@ from reconciler.core.filesystems import Mount, impossible_names
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import Observed, ObservedFile
+from reconciler.core.observed import FileIdentity, Observed, ObservedFile
 from reconciler.core.source import LocalOrigin
 from reconciler.engine.adoption import find_copies
+from reconciler.engine.disk_models import look_on_disk
+from reconciler.engine.hashing import hash_files
 from reconciler.engine.host import Host
 from reconciler.errors import ReconcilerError
 
@@ -72,6 +74,7 @@ def observe(host: Host, desired: Desired, ledger: Ledger) -> Observed:
         staged_disk_bytes={digest: host.folder.staged_disk_bytes(digest) for digest in missing},
         shared=_shared(wanted, copies, mount, host),
         trash_bytes=host.folder.trash_bytes() if wanted else 0,
+        on_disk=look_on_disk(host, desired, ledger),
     )
 
 
@@ -87,6 +90,7 @@ def _observe_files(
         sizes.setdefault(path, set()).add(owned.size_bytes)
     files: dict[RelPath, ObservedFile] = {}
     unreadable: dict[RelPath, str] = {}
+    unknown: dict[FileIdentity, list[RelPath]] = {}
     for path, plausible in sizes.items():
         try:
             found = host.folder.look(path)
@@ -96,12 +100,18 @@ def _observe_files(
             files[path] = ObservedFile(path=path, identity=identity, sha256=None, links=links)
             known = host.digests.find(identity)
             if known is None and identity.size_bytes in plausible:
-                known = host.digests.digest(host.folder.full(path))
+                unknown.setdefault(identity, []).append(path)
         except ReconcilerError as error:
             unreadable[path] = error.message
             continue
         if known is not None:
             files[path] = replace(files[path], sha256=known.sha256)
+    for identity, result in hash_files({key: paths[0] for key, paths in unknown.items()}, host):
+        for path in unknown[identity]:
+            if isinstance(result, ReconcilerError):
+                unreadable[path] = result.message
+            else:
+                files[path] = replace(files[path], sha256=result)
     return files, unreadable
 
 

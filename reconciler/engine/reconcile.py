@@ -7,9 +7,10 @@ loop all end there when there is nothing to do. `apply` is the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.desired import Desired, Stall, expand
+from reconciler.core.discover import LONGEST_KEY
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import Lock
 from reconciler.core.manifest import Manifest
@@ -18,9 +19,12 @@ from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.runs import Outcome, RunReport
+from reconciler.core.sync_mode import SyncSettings
 from reconciler.engine.fetch import Fetched, fetch_all
 from reconciler.engine.host import Host
+from reconciler.engine.knowledge import learn
 from reconciler.engine.observe import observe
+from reconciler.engine.recovery import known_ledger
 from reconciler.engine.resolve import resolve
 from reconciler.engine.rollback import RolloutResult
 from reconciler.engine.rollout import carry_out, prepare_rollout
@@ -35,13 +39,16 @@ class Options:
 
     `allow_prune` lets removals past the guards, `locked` forbids pins that are not in the lock yet.
     `reserve_bytes` must stay free where the models lie.
-    `runtime_named` says that a person chose the runtime; else it was found out.
+    `runtime_named` says that a person chose the runtime; else it was found out. `max_key_length`
+    bounds the keys of generated entries, and `sync` says how thoroughly a run looks.
     """
 
     allow_prune: bool = False
     reserve_bytes: int = 0
     locked: bool = False
     runtime_named: bool = False
+    max_key_length: int = LONGEST_KEY
+    sync: SyncSettings = field(default_factory=SyncSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +56,8 @@ class Prepared:
     """All that was looked at and decided, before anything is done.
 
     `lock_before` is the lock file's bytes, None without one; `changes_lock` says that resolving has
-    found pins that it lacks. `held` are the models that wait for a download window alone, which
+    found pins that it lacks. `recovered`: the inventory has lost the ledger, and it was worked out
+    anew. `held` are the models that wait for a download window alone, which
     opens in `opens_in_seconds`.
     """
 
@@ -60,6 +68,7 @@ class Prepared:
     observed: Observed
     ledger: Ledger
     plan: Plan
+    recovered: bool = False
     held: frozenset[ModelId] = frozenset()
     opens_in_seconds: float = 0.0
 
@@ -101,7 +110,7 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
         lock_text=render_lock(resolution.lock),
         stalled={key: _stall(error) for key, error in resolution.stalled.items()},
     )
-    ledger = host.inventory.load_ledger()
+    ledger, recovered = known_ledger(host, manifest, lock)
     observed = observe(host, desired, ledger)
     _expect_the_same_runtime(ledger, observed.runtime, options)
     plan = _plan(host, desired, observed, ledger, options)
@@ -117,6 +126,7 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
         observed=observed,
         ledger=ledger,
         plan=plan,
+        recovered=recovered,
         held=frozenset(held),
         opens_in_seconds=opens_in_seconds(host) if held else 0.0,
     )
@@ -132,6 +142,7 @@ def _plan(
         server=host.llama_server,
         allow_prune=options.allow_prune,
         reserve_bytes=options.reserve_bytes,
+        max_key_length=options.max_key_length,
     )
 
 
@@ -201,6 +212,8 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
             f"{_problem(result)}; what was changed has been taken back",
             hint="mend that and run again",
         )
+    if not result.problem:
+        learn(host, plan.ledger_after)
     return _reported(report, plan, fetched, result)
 
 
@@ -240,7 +253,7 @@ def _roll_out(
     plan: Plan, host: Host, prepared: Prepared, *, run: str, lock_after: bytes | None
 ) -> RolloutResult:
     if plan.is_empty:
-        if plan.ledger_after != prepared.ledger:
+        if prepared.recovered or plan.ledger_after != prepared.ledger:
             host.inventory.save_ledger(plan.ledger_after)
         return RolloutResult()
     with shielded():

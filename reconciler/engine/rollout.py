@@ -6,6 +6,7 @@ and the old config live until the gate has passed.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from dataclasses import replace
 from reconciler.core.actions import Place, Prune, Replace, Restart
 from reconciler.core.file_actions import renamed_files
 from reconciler.core.gate import Gate, expect_models
+from reconciler.core.generations import Generation
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity, RuntimeStatus
@@ -101,8 +103,21 @@ def carry_out(rollout: Rollout, host: Host) -> RolloutResult:
     kept = [item for item in rollout.disposals if not _dispose(item, host)]
     still_there = {item.path: rollout.ledger_before.files[item.path] for item in kept}
     files = {**rollout.ledger_after.files, **still_there}
-    host.inventory.end_rollout(replace(rollout.ledger_after, files=files))
+    host.inventory.end_rollout(
+        replace(rollout.ledger_after, files=files),
+        Generation(
+            run=rollout.run,
+            applied_at=host.clock.now().isoformat(),
+            lock_digest=_digest(rollout.lock_after),
+            config_digest=_digest(rollout.config_after),
+        ),
+    )
     return RolloutResult(downtime_seconds=downtime)
+
+
+def _digest(text: str | None) -> str:
+    data = as_bytes(text)
+    return hashlib.sha256(data).hexdigest() if data is not None else ""
 
 
 def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:

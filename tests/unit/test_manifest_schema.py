@@ -40,7 +40,6 @@ def test_what_is_not_supported_is_not_offered() -> None:
     """An editor does not complete what the parser would refuse."""
     definitions = manifest_json_schema()["$defs"]
     assert definitions["ModelShape"]["properties"]["update"]["enum"] == ["pinned", None]
-    assert definitions["PolicyShape"]["properties"]["discover"]["enum"] == ["off"]
     assert definitions["ModelShape"]["properties"]["renamed_from"]["not"] == {}
     assert definitions["ServeShape"]["properties"]["group"]["not"] == {}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.manifest import Manifest, ModelSpec, Policy, Prune, Serve
+from reconciler.core.manifest import Discover, Manifest, ModelSpec, Policy, Prune, Serve
 from reconciler.core.names import ModelId
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.source import HubPath, HubQuant, LocalPath, PlainUrl
@@ -62,7 +62,7 @@ defaults:
 presets:
   long: {{serve: {{args: {{ctx-size: 65536, flash-attn: on}}}}}}
   quick: {{serve: {{ttl: 60, metadata: {{kind: {{speed: quick}}}}}}}}
-policy: {{prune: delete, max_prune: 3, discover: off}}
+policy: {{prune: delete, max_prune: 3, discover: serve}}
 models:
   big/coder:v2:
     source: acme/Coder-GGUF:UD-Q4_K_XL
@@ -92,7 +92,7 @@ def test_a_whole_manifest_means_what_its_reference_says() -> None:
     """Every supported word arrives, merged from defaults through presets to the model."""
     manifest = parse(FULL)
     assert list(manifest.models) == ["big/coder:v2", "one-file", "mirror"]
-    assert manifest.policy == Policy(prune=Prune.DELETE, max_prune=3)
+    assert manifest.policy == Policy(prune=Prune.DELETE, max_prune=3, discover=Discover.SERVE)
     assert manifest.paths == ("home.yaml",)
     assert manifest.digest == hashlib.sha256(FULL.encode()).hexdigest()
     assert manifest.models[ModelId("big/coder:v2")] == ModelSpec(
@@ -147,7 +147,7 @@ def test_everything_wrong_is_told_at_once_with_its_place() -> None:
 version: 2
 polcy: {{}}
 defaults: {{serv: 1, revision: 3}}
-policy: {{max_prune: 101%, prune: burn, discover: report}}
+policy: {{max_prune: 101%, prune: burn, discover: maybe}}
 models:
   a:
     sorce: acme/Tiny
@@ -166,7 +166,7 @@ presets: {{long: {{}}}}
         "0.yaml:3:31: 'revision' must be a string: quote it",
         "0.yaml:4:21: 'max_prune' must be a count of models, or a share from 0% to 100%",
         "0.yaml:4:34: 'prune' must be trash, keep or delete",
-        "0.yaml:4:50: policy.discover: report is not supported yet: write off",
+        "0.yaml:4:50: 'discover' must be off, report or serve",
         "0.yaml:6:3: 'source' is missing",
         "0.yaml:7:5: unknown key 'sorce'; did you mean 'source'?",
         "0.yaml:8:15: '../m.gguf' may leave the manifest's folder: write ./path.gguf for a file "

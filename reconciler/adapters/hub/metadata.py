@@ -73,15 +73,19 @@ class HubMetadata:
             self._cache.keep_commit(url, token, commit)
         return commit
 
-    def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
+    def list_files(
+        self, repo: RepoId, commit: Commit, *, anew: bool = False
+    ) -> tuple[RemoteFile, ...]:
         """Give every file of the repository at `commit`, whole, however many pages it takes.
 
-        A file whose name no path may have is left out. Raises what the port names.
+        With `anew` the hub says so now; else it may have said so at any time. A file whose name no
+        path may have is left out. Raises what the port names.
         """
         url, token = self._endpoint.tree_url(repo, commit), self._sent_token()
-        known = self._cache.find_files(url, token) if self._cache is not None else None
-        if known is not None:
-            return known
+        if self._cache is not None and not anew:
+            known = self._cache.find_files(url, token)
+            if known is not None:
+                return known
         files = self._list_pages(url, repo, about=f"{repo} at {commit}")
         if self._cache is not None:
             self._cache.keep_files(url, token, files)

@@ -30,8 +30,11 @@ class Hub(Protocol):
             Unreachable, RateLimited, Offline: it may work later.
         """
 
-    def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
+    def list_files(
+        self, repo: RepoId, commit: Commit, *, anew: bool = False
+    ) -> tuple[RemoteFile, ...]:
         """Give every file of the repository at `commit`, whole, however many pages it takes.
 
-        Raises what `resolve_revision` raises.
+        With `anew` the hub says so now; else it may have said so at any time. Raises what
+        `resolve_revision` raises.
         """

@@ -196,11 +196,11 @@ class PolicyShape(_Strict):
             }
         ),
     ] = Field(default=0.25, description="How many models, or which share, one run may take out.")
-    discover: Annotated[
-        Literal["off", "report", "serve"],
-        _only("off", "policy.discover"),
-        WithJsonSchema({"enum": ["off"]}),
-    ] = Field(default="off", description="GGUF files on the disk that no model declares.")
+    discover: Literal["off", "report", "serve"] = Field(
+        default="off",
+        description="GGUF files on the disk that no model declares: let alone (off), listed "
+        "(report), or served with an entry that is made for each (serve).",
+    )
 
 
 class ManifestShape(_Strict):

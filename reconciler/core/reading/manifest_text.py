@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.core.manifest import Manifest, ModelSpec, Policy, Prune
+from reconciler.core.manifest import Discover, Manifest, ModelSpec, Policy, Prune
 from reconciler.core.names import ModelId, Sha256
 from reconciler.core.reading.manifest_checks import parse_max_prune
 from reconciler.core.reading.manifest_file import ManifestFile, ManifestText, read_file
@@ -150,6 +150,7 @@ def _policy(words: Words) -> Policy:
     return Policy(
         prune=Prune(words.get("prune", Prune.TRASH)),
         max_prune=parse_max_prune(words.get("max_prune", "25%")),
+        discover=Discover(words.get("discover", Discover.OFF)),
     )
 
 
