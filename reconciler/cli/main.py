@@ -1,106 +1,37 @@
-"""The entry point: parse, find settings, run the verb, turn errors into words and exit codes."""
+"""The entry point. A plan that was made before, and would come out the same, is answered here.
+
+Nothing is imported before that is known: it is what runs a thousand times a day.
+"""
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
-import traceback
-from argparse import Namespace
-from collections.abc import Sequence
-from importlib import import_module
-from types import FrameType
 
-from reconciler.cli.arguments import parse_arguments, parse_how_shown
-from reconciler.cli.console import Console
-from reconciler.cli.settings import Settings, load_how_shown, load_settings
-from reconciler.cli.streams import drop_stdout, mend_streams
-from reconciler.errors import FaultyText, Interrupted, ReconcilerError
+from reconciler.cli.streams import mend_streams
+
+# Shells say it of a command that was interrupted.
+_INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command and give its exit code."""
     mend_streams()
-    signal.signal(signal.SIGTERM, _stop)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    shown = load_how_shown(parse_how_shown(arguments))
-    console = Console(quiet=shown.quiet, log_format=shown.log_format, no_color=shown.no_color)
-    try:
-        with console:
-            return _run(arguments, console)
-    except BrokenPipeError:
-        # Whoever read our output has gone, and knows.
-        drop_stdout()
-        return ReconcilerError.exit_code
-    except ReconcilerError as error:
-        return _fail(error, shown, console)
-    except KeyboardInterrupt:
-        interrupted = Interrupted(
-            "interrupted; what was fetched is kept", hint="run again to go on"
-        )
-        return _fail(interrupted, shown, console)
-    except OSError as error:
-        return _fail(_translated(error), shown, console)
-    except Exception as error:  # noqa: BLE001 - a defect of ours; people are spared its traceback
-        if shown.verbose:
-            traceback.print_exc()
-        defect = ReconcilerError(
-            f"a defect of reconcile itself: {type(error).__name__}: {error}",
-            hint="nothing was lost; run again with --verbose and report what it prints",
-        )
-        return _fail(defect, shown, console)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    memory = None
+    if "--plan" in words:
+        from reconciler.cli.remembered import PlanMemory
 
-
-def _run(arguments: Sequence[str], console: Console) -> int:
-    if sys.platform == "win32":
-        raise ReconcilerError(
-            "Windows is not supported natively", hint="run it inside WSL2, where it works"
-        )
-    options = parse_arguments(arguments)
-    settings = load_settings(options)
-    # Each verb is imported only when it is called: they need very different things.
-    module = import_module(f"reconciler.cli.verbs.{_verb(options)}")
-    code: int = module.run(options, settings, console)
-    sys.stdout.flush()
-    return code
-
-
-def _verb(options: Namespace) -> str:
-    if options.verb:
-        return str(options.verb)
-    return "watch" if options.watch else "reconcile"
-
-
-def _translated(error: OSError) -> ReconcilerError:
-    if error.filename is None:
-        # Only what we print on has no name.
-        drop_stdout()
-        return ReconcilerError(
-            f"the result could not be written: {error.strerror}",
-            hint="look at where the output goes, and run again",
-        )
-    return ReconcilerError(
-        f"{error.filename}: {error.strerror}",
-        hint="look at its owner and mode, and for room on its disk",
-    )
-
-
-def _fail(error: ReconcilerError, shown: Settings, console: Console) -> int:
-    """Say what went wrong. With `--json`, stdout carries an object then, too."""
-    if shown.json:
-        body: dict[str, object] = {"message": error.message, "hint": error.hint}
-        if isinstance(error, FaultyText):
-            body["faults"] = [
-                {"path": it.path, "line": it.line, "column": it.column, "message": it.message}
-                for it in error.faults
-            ]
         try:
-            print(json.dumps({"error": body}, indent=2), flush=True)
-        except OSError:
-            drop_stdout()
-    console.fail(error.message, error.hint)
-    return error.exit_code
+            memory = PlanMemory(words)
+            answer = memory.recall()
+            if answer is not None:
+                print(answer, end="", flush=True)
+                return 0
+        except (OSError, ValueError):
+            # It cannot be printed. The whole way meets the same, and has the words for it.
+            pass
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+    from reconciler.cli.command import run_command
 
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return run_command(words, memory)

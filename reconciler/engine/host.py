@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.copies import ForeignStores
@@ -22,7 +23,9 @@ class Host:
 
     `config` is None where no llama-swap config is managed. `llama_server` is the path of the server
     in commands. `health_timeout_seconds` is how long the health gate may take, and `download_times`
-    say when bytes may be fetched.
+    say when bytes may be fetched. `opened_from` are the files that were read to open all this.
+    `state` is the folder that inventory and run lock lie in. `remembered`: an earlier run is known
+    to have applied models to this models folder.
     """
 
     hub: Hub
@@ -44,3 +47,6 @@ class Host:
     llama_server: str
     health_timeout_seconds: float = 60.0
     download_times: DownloadTimes = ANY_TIME
+    opened_from: tuple[Path, ...] = ()
+    remembered: bool = False
+    state: Path = Path()

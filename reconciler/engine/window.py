@@ -22,9 +22,8 @@ def held_models(
     plan: Plan, desired: Desired, observed: Observed, host: Host
 ) -> Mapping[ModelId, Stall]:
     """Find the models that need bytes from the network while the window is closed."""
-    now = host.clock.now()
     wanted = {item.sha256 for item in plan.actions if isinstance(item, Download)}
-    if not wanted or host.download_times.is_open(now):
+    if not wanted or host.download_times.is_open(now := host.clock.now()):
         return {}
     opens = host.download_times.opens_at(now)
     reason = f"it must be fetched, and the download window opens at {opens:%H:%M}"

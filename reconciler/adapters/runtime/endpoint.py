@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,12 +20,16 @@ DEFAULT_URL = "unix:///var/run/docker.sock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One engine's address. `tls_dir` holds ca.pem, cert.pem and key.pem where TLS is asked for."""
+    """One engine's address. `tls_dir` holds ca.pem, cert.pem and key.pem where TLS is asked for.
+
+    `found_by` are the files that chose it, there or not.
+    """
 
     url: str
     source: str
     tls_dir: str | None = None
     verify: bool = True
+    found_by: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def socket(self) -> Path | None:
@@ -64,7 +68,7 @@ def find_endpoint(option: str | None, *, environ: Mapping[str, str]) -> Endpoint
             f"cannot use the Docker engine at {endpoint.url} (from {endpoint.source})",
             hint="run reconcile on the engine's own machine, or set DOCKER_HOST to its unix socket",
         )
-    return endpoint
+    return replace(endpoint, found_by=(folder / "config.json", *endpoint.found_by))
 
 
 def _current_context(folder: Path) -> str:
@@ -94,6 +98,7 @@ def _context_endpoint(folder: Path, name: str) -> Endpoint:
         source=f"the Docker context {name!r}",
         tls_dir=str(tls_dir) if tls_dir.is_dir() else None,
         verify=not skip_verify,
+        found_by=(path,),
     )
 
 

@@ -15,6 +15,8 @@ from typing import Final
 
 # What llama-swap would replace (`${name}`, `${env.NAME}`): there is no way to write it literally.
 MACRO: Final = re.compile(r"\$\{(env\.[A-Za-z_][A-Za-z0-9_]*|[A-Za-z0-9_-]+)\}")
+# Signs that mean themselves wherever they stand. Most words have no others, and need no trying.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
 # What Go's `strings.TrimSpace` trims; Python's `strip` would also trim the separators \x1c-\x1f.
 _BLANKS: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -70,6 +72,8 @@ def quote_word(word: str, *, macros: bool = False) -> str:
         InexpressibleWord: it holds a macro that is not meant, a NUL, or lines that llama-swap would
             take for comments or continuations.
     """
+    if _PLAIN.fullmatch(word):
+        return word
     _refuse_unwritable(word, macros=macros)
     for written in (word, f"'{word}'", f'"{_escape(word)}"'):
         if _means(written, word):

@@ -1,0 +1,65 @@
+"""A plan for a container is answered from memory too, once the engine says that it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import command
+from tests.support.engine import Engine, start_llama_swap
+from tests.support.hub import running_hub
+from tests.support.sandbox import Sandbox
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Sandbox]:
+    """A host with one model to serve; where things lie is left to the container to say."""
+    with running_hub() as hub:
+        host = Sandbox(home=tmp_path / "host", hub=hub)
+        host.add_repo("acme/chat-GGUF")
+        host.write_manifest("  chat:\n    source: acme/chat-GGUF:Q4_K_M\n")
+        yield host
+
+
+def test_container_is_asked_before_memory_answers(
+    host: Sandbox, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the container is as it was, the plan is remembered; once it was restarted or stopped,
+    it is made anew, and tells how the container is now.
+    """
+    swap = start_llama_swap(engine, config=host.config, models=host.models)
+    host.settings = {
+        "DOCKER_HOST": engine.url,
+        "RECONCILER_CONTAINER": swap.name,
+        "RECONCILER_RUNTIME": "",
+        "RECONCILER_MODELS_DIR": "",
+        "RECONCILER_CONFIG": "",
+        "RECONCILER_HEALTH_TIMEOUT": "20",
+    }
+    host.apply()
+    ways: list[object] = []
+    real = command.run_command
+
+    def noted(*given: object) -> int:
+        ways.append(given)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(command, "run_command", noted)
+
+    def is_remembered() -> bool:
+        before = len(ways)
+        result = host.run("--plan")
+        assert (result.code, "In sync: 1 model" in result.out) == (0, True), result.err
+        return len(ways) == before
+
+    wait_for(is_remembered, "a plan from memory")
+    swap.container.restart()
+    assert not is_remembered()
+    wait_for(is_remembered, "a plan from memory")
+    swap.container.stop()
+    assert not is_remembered()
