@@ -166,6 +166,10 @@ class ServerUnreachable(Waiting):
     """llama-swap does not answer on its own URL, or refuses our key."""
 
 
+class InventoryDamaged(ReconcilerError):
+    """The inventory is no database any more; what is ours can be worked out without it."""
+
+
 class LockHeld(Waiting):
     """Another run holds the models folder."""
 

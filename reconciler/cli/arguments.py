@@ -6,6 +6,7 @@ import re
 from argparse import (
     SUPPRESS,
     ArgumentParser,
+    ArgumentTypeError,
     Namespace,
     RawDescriptionHelpFormatter,
     _SubParsersAction,
@@ -31,6 +32,7 @@ manifest · 3 changes pending · 4 a model failed, the rest is applied ·
 
 _HELP_HINT = "see `reconcile --help`"
 _MODES = ("--plan", "--watch")
+_MOST_SHOWN = 1_000_000
 
 
 class _Parser(ArgumentParser):
@@ -123,8 +125,22 @@ def build_parser() -> ArgumentParser:
     update.add_argument("models", nargs="*", metavar="MODEL", help="models whose pins may move")
     update.add_argument("--all", action="store_true", help="every model's pin may move")
     verb("status", "show each model: drift (changed by others) and what is pending")
+    listing = verb("list", "list the models that are here, and what their files say of them")
+    listing.add_argument(
+        "--unowned", action="store_true", help="the GGUF files instead that no model declares"
+    )
+    search = verb("search", "find models by words or their beginnings", "WORD... ")
+    search.add_argument("words", nargs="+", metavar="WORD", help="all of them must be found")
+    search.add_argument("--limit", type=_whole, default=20, metavar="N", help="show at most N (20)")
+    history = verb("history", "show past runs, the newest first")
+    history.add_argument("--limit", type=_whole, default=20, metavar="N", help="show N runs (20)")
     verify = verb("verify", "read every file of ours again and check it", "[MODEL...] ")
     verify.add_argument("models", nargs="*", metavar="MODEL", help="only these models' files")
+    verify.add_argument(
+        "--quick", action="store_true", help="read no file: compare size, time and header alone"
+    )
+    repair = verb("repair", "verify, and fetch again what is damaged of a file", "[MODEL...] ")
+    repair.add_argument("models", nargs="*", metavar="MODEL", help="only these models' files")
     verb("validate", "check the manifest's text alone")
     verb("schema", "print the manifest's JSON Schema, for editors")
     verb("demo", "show the whole loop on an embedded hub: no network, no Docker")
@@ -192,6 +208,12 @@ def _add_shown(parser: ArgumentParser) -> None:
     shown.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
     shown.add_argument("--log-format", choices=("text", "json"), help="how the log is written")
     shown.add_argument("--no-color", action="store_true", help="no colours (or set NO_COLOR)")
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= _MOST_SHOWN:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_SHOWN}")
+    return int(text)
 
 
 def _refuse_unknown_options(parser: ArgumentParser, arguments: Sequence[str]) -> None:

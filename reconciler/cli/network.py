@@ -45,9 +45,11 @@ class Network:
         """See `Hub.resolve_revision`."""
         return self._open_hub().resolve_revision(repo, revision, anew=anew)
 
-    def list_files(self, repo: RepoId, commit: Commit) -> tuple[RemoteFile, ...]:
+    def list_files(
+        self, repo: RepoId, commit: Commit, *, anew: bool = False
+    ) -> tuple[RemoteFile, ...]:
         """See `Hub.list_files`."""
-        return self._open_hub().list_files(repo, commit)
+        return self._open_hub().list_files(repo, commit, anew=anew)
 
     def fetch(
         self,

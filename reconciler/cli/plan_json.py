@@ -25,5 +25,6 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "refusals": [asdict(item) for item in plan.refusals],
         "stalled": {key: asdict(stall) for key, stall in plan.stalled.items()},
+        "discovered": [asdict(item) for item in plan.discovered],
         "summary": asdict(plan.summary),
     }

@@ -47,6 +47,7 @@ def render_plan(
     lines += _leftovers(plan, style)
     lines += _config_diff(plan, style)
     lines += _container(plan, runtime)
+    lines += _discovered(plan)
     lines += _notes(plan, style)
     lines += _refusals(plan, style) if with_refusals else ()
     while lines and not lines[-1]:
@@ -186,6 +187,20 @@ def _container(plan: Plan, runtime: RuntimeState) -> Iterator[str]:
         return
     where = f" ({runtime.id[:12]} on {runtime.endpoint})" if runtime.id else ""
     yield f"Runtime: {plan.summary.container}{where}"
+    yield ""
+
+
+def _discovered(plan: Plan) -> Iterator[str]:
+    """Give the models on the disk that nobody declares and that have no entry of our making."""
+    left = [item for item in plan.discovered if item.model is None]
+    if not left:
+        return
+    yield "On disk, and declared by no model:"
+    for item in left:
+        server = f"served by {item.served_by}" if item.served_by else None
+        facts = (item.architecture, item.quant, server, item.problem)
+        what = "  ".join(fact for fact in facts if fact)
+        yield f"{_INDENT}{human_bytes(item.size_bytes):>{_SIZE_COLUMNS}}  {item.path}  {what}"
     yield ""
 
 

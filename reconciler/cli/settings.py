@@ -18,6 +18,11 @@ from reconciler.core.windows import Window, parse_windows
 from reconciler.errors import UsageError
 
 _HINT = "see `reconcile --help` for what it takes"
+# A hundred years.
+_MOST_HOURS = 876_600
+# A digest of eight characters, and as much of a name as tells people something.
+_SHORTEST_KEY = 24
+_MOST_READERS = 64
 _TRUE = {"1", "on", "yes", "true"}
 _FALSE = {"", "0", "off", "no", "false"}
 
@@ -31,6 +36,7 @@ class Settings:
 
     manifest: Path = Path("manifests")
     models_dir: Path | None = None
+    state_dir: Path | None = None
     config: Path | None = None
     runtime: str | None = None
     container: str = "llama-swap"
@@ -52,10 +58,15 @@ class Settings:
     disk_reserve: int = 2**30
     download_window: tuple[Window, ...] = ()
     limit_rate: int | None = None
+    hash_jobs: int | None = None
     metadata_ttl: float = 86400.0
     max_backups: int = 3
     resync: float = 600.0
     debounce: float = 0.3
+    sync_mode: str = "auto"
+    force_full_sync: bool = False
+    full_sync_threshold_hours: float = 168.0
+    max_key_length: int = 80
     verbose: bool = False
     quiet: bool = False
     log_format: str = "text"
@@ -171,6 +182,31 @@ def _count(given: object) -> int:
     return int(text)
 
 
+def _hours(given: object) -> float:
+    try:
+        hours = float(str(given))
+    except ValueError:
+        raise ValueError(f"{given!r} is not a number of hours") from None
+    if not 0 <= hours <= _MOST_HOURS:
+        raise ValueError(f"{given!r} is not a number of hours up to {_MOST_HOURS}")
+    return hours
+
+
+def _key_length(given: object) -> int:
+    length = _count(given)
+    if length < _SHORTEST_KEY:
+        raise ValueError(f"{given!r} leaves no room for a name: {_SHORTEST_KEY} is the least")
+    return length
+
+
+def _readers(given: object) -> int | None:
+    if str(given).strip().lower() == "auto":
+        return None
+    if not 1 <= (count := _count(given)) <= _MOST_READERS:
+        raise ValueError(f"{given!r} is neither auto nor a number from 1 to {_MOST_READERS}")
+    return count
+
+
 def _size(given: object) -> int:
     return parse_bytes(str(given))
 
@@ -198,6 +234,10 @@ def _path(given: object) -> Path:
         raise ValueError(f"{given!r}: the home folder is not known; write it out") from None
 
 
+def _folder(given: object) -> Path:
+    return _path(given).absolute()
+
+
 def _paths(given: object) -> tuple[Path, ...]:
     each = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
     return tuple(_path(str(path).strip()).absolute() for path in each)
@@ -217,6 +257,7 @@ def _path_map(given: object) -> tuple[PathMapping, ...]:
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "manifest": _path,
     "models_dir": _path,
+    "state_dir": _folder,
     "config": _path,
     "runtime": _choice("docker", "none"),
     "container": _text,
@@ -238,10 +279,15 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "disk_reserve": _size,
     "download_window": parse_windows,
     "limit_rate": parse_rate,
+    "hash_jobs": _readers,
     "metadata_ttl": parse_duration,
     "max_backups": _count,
     "resync": _number,
     "debounce": _number,
+    "sync_mode": _choice("auto", "incremental", "full"),
+    "force_full_sync": _flag,
+    "full_sync_threshold_hours": _hours,
+    "max_key_length": _key_length,
     "verbose": _flag,
     "quiet": _flag,
     "log_format": _choice("text", "json"),
@@ -252,6 +298,10 @@ _OLDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "config": ("LLAMA_SWAP_CONFIG",),
     "container": ("LLAMA_SWAP_CONTAINER",),
     "max_backups": ("LLAMA_SWAP_MAX_BACKUPS",),
+    "sync_mode": ("SYNC_MODE",),
+    "force_full_sync": ("FORCE_FULL_SYNC",),
+    "full_sync_threshold_hours": ("FULL_SYNC_THRESHOLD_HOURS",),
+    "max_key_length": ("LLAMA_SWAP_MAX_KEY_LENGTH",),
     "hf_endpoint": ("HF_ENDPOINT",),
     "offline": ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
 }

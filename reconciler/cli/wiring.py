@@ -11,21 +11,20 @@ from reconciler.adapters.foreign.stores import ForeignStores
 from reconciler.adapters.llamaswap.api import LlamaSwapServer
 from reconciler.adapters.llamaswap.config_file import ConfigFile
 from reconciler.adapters.manifest_files import lock_path_of, read_manifest
-from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
 from reconciler.adapters.store.lock_file import LockTextFile
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.adapters.store.mounts import Mounts
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock, local_zone
+from reconciler.cli.keeping import open_kept
 from reconciler.cli.network import Network
 from reconciler.cli.settings import Settings
 from reconciler.core.manifest import Manifest
-from reconciler.core.names import STATE_FOLDER
 from reconciler.core.observed import RuntimeState, RuntimeStatus
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.ports.serving import Runtime
-from reconciler.core.reading.manifest_text import parse_manifest
+from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.windows import ANY_TIME, DownloadTimes
 from reconciler.core.yamltext.config import read_config
 from reconciler.engine.host import Host
@@ -49,15 +48,19 @@ _HOST_SERVER = "llama-server"
 
 def load_manifest(settings: Settings) -> Manifest:
     """Read and check the manifest. Raises `ManifestInvalid`."""
+    return parse_manifest(load_manifest_texts(settings))
+
+
+def load_manifest_texts(settings: Settings) -> tuple[ManifestText, ...]:
+    """Read the files that make up the manifest. Raises `ManifestInvalid`."""
     try:
-        texts = read_manifest(settings.manifest)
+        return read_manifest(settings.manifest)
     except ManifestInvalid as error:
         raise ManifestInvalid(error.faults, hint=_how_to_begin(settings.manifest)) from error
     except OSError as error:
         where = str(error.filename or settings.manifest)
         fault = Fault(path=where, line=0, column=0, message=f"cannot be read: {error.strerror}")
         raise ManifestInvalid([fault], hint=_READABLE) from error
-    return parse_manifest(texts)
 
 
 @contextmanager
@@ -75,18 +78,17 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
     runtime = _runtime(settings, reporter)
     state = runtime.observe()
     folder = ModelsFolder(_models_dir(settings, state))
-    if for_writing:
-        folder.prepare()
     config = _config(settings, state)
     lock_path = lock_path_of(settings.manifest)
     with (
-        closing(Inventory(folder.state, for_writing=for_writing)) as inventory,
+        open_kept(folder, settings, reporter, for_writing=for_writing) as kept,
         closing(
             KnownDigests(
-                inventory.digests,
+                kept.inventory.digests,
                 cache_folder=cache_folder(settings.environment),
                 keep_in_cache=not for_writing,
                 reporter=reporter,
+                readers=settings.hash_jobs,
             )
         ) as digests,
         closing(Network(settings, clock, reporter)) as network,
@@ -104,7 +106,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
                 models_folder=folder.root,
                 folders=settings.adopt_from,
             ),
-            inventory=inventory,
+            inventory=kept.inventory,
             lock=LockTextFile(lock_path),
             lock_path=str(lock_path),
             config=config,
@@ -116,7 +118,20 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
             llama_server=_llama_server(settings, state),
             health_timeout_seconds=settings.health_timeout,
             download_times=_download_times(settings),
+            opened_from=kept.opened_from,
+            remembered=kept.remembered,
+            state=kept.state,
         )
+
+
+def find_models_dir(settings: Settings, reporter: Reporter) -> Path:
+    """Give the models folder as it is named, else as the container mounts it.
+
+    Raises `UsageError`, `RuntimeUnavailable`.
+    """
+    if settings.models_dir is not None:
+        return settings.models_dir
+    return _models_dir(settings, _runtime(settings, reporter).observe())
 
 
 @contextmanager
@@ -125,7 +140,7 @@ def locked_host(settings: Settings, reporter: Reporter) -> Iterator[Host]:
     with (
         open_host(settings, reporter, for_writing=True) as host,
         RunLock(
-            host.folder.root / STATE_FOLDER,
+            host.state,
             timeout_seconds=settings.lock_timeout,
             clock=host.clock,
         ),
@@ -149,6 +164,7 @@ def open_pins(
                 cache_folder=cache_folder(settings.environment),
                 keep_in_cache=True,
                 reporter=reporter,
+                readers=settings.hash_jobs,
             )
         ) as cache,
         closing(Network(settings, SystemClock(), reporter)) as network,

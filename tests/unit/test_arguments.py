@@ -10,7 +10,7 @@ from reconciler.cli.arguments import build_parser, parse_arguments, parse_how_sh
 from reconciler.cli.report_text import _CODES
 from reconciler.errors import UsageError
 
-VERBS = ("lock", "update", "status", "verify", "validate", "schema", "demo")
+VERBS = ("lock", "update", "status", "verify", "repair", "validate", "schema", "demo")
 COMMON = (
     (["-m", "x"], "manifest", "x"),
     (["--models-dir", "x"], "models_dir", "x"),

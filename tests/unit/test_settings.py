@@ -15,6 +15,7 @@ from reconciler.errors import UsageError
 GIVEN = {
     "manifest": "elsewhere",
     "models_dir": "/srv/models",
+    "state_dir": "/srv/state",
     "config": "/srv/config.yaml",
     "runtime": "none",
     "container": "other",
@@ -36,10 +37,15 @@ GIVEN = {
     "disk_reserve": "2GB",
     "download_window": "01:00-07:00",
     "limit_rate": "20M",
+    "hash_jobs": "3",
     "metadata_ttl": "1h",
     "max_backups": "7",
     "resync": "60",
     "debounce": "1",
+    "sync_mode": "full",
+    "force_full_sync": "on",
+    "full_sync_threshold_hours": "24",
+    "max_key_length": "60",
     "verbose": "1",
     "quiet": "1",
     "log_format": "json",
@@ -86,13 +92,24 @@ def test_options_win_over_environment_over_dotenv_over_defaults() -> None:
         ("LLAMA_SWAP_CONFIG", "config"),
         ("LLAMA_SWAP_CONTAINER", "container"),
         ("LLAMA_SWAP_MAX_BACKUPS", "max_backups"),
+        ("LLAMA_SWAP_MAX_KEY_LENGTH", "max_key_length"),
+        ("SYNC_MODE", "sync_mode"),
+        ("FORCE_FULL_SYNC", "force_full_sync"),
+        ("FULL_SYNC_THRESHOLD_HOURS", "full_sync_threshold_hours"),
         ("HF_ENDPOINT", "hf_endpoint"),
         ("HF_HUB_OFFLINE", "offline"),
     ],
 )
 def test_older_names_work_and_ours_win(older: str, name: str) -> None:
     """The names that people have in their environment already are heard, after our own."""
-    old, new = {"max_backups": ("1", "2"), "offline": ("1", "0")}.get(name, ("/old", "/new"))
+    old, new = {
+        "max_backups": ("1", "2"),
+        "max_key_length": ("40", "50"),
+        "sync_mode": ("full", "incremental"),
+        "full_sync_threshold_hours": ("1.5", "2.5"),
+        "force_full_sync": ("1", "0"),
+        "offline": ("1", "0"),
+    }.get(name, ("/old", "/new"))
     ours = f"RECONCILER_{name.upper()}"
     assert str(getattr(load_settings(Namespace(), {older: old}), name)) in (old, "True")
     both = load_settings(Namespace(), {older: old, ours: new})
@@ -144,6 +161,9 @@ def test_empty_option_is_refused(name: str) -> None:
     ("name", "text"),
     [
         ("RUNTIME", "podman"),
+        ("SYNC_MODE", "sometimes"),
+        ("FULL_SYNC_THRESHOLD_HOURS", "nan"),
+        ("MAX_KEY_LENGTH", "8"),
         ("LOG_FORMAT", "xml"),
         ("OFFLINE", "maybe"),
         ("LOCK_TIMEOUT", "-1"),
@@ -154,6 +174,9 @@ def test_empty_option_is_refused(name: str) -> None:
         ("LIMIT_RATE", "fast"),
         ("LIMIT_RATE", "20Mbit"),
         ("LIMIT_RATE", "99k"),
+        ("HASH_JOBS", "0"),
+        ("HASH_JOBS", "65"),
+        ("HASH_JOBS", "many"),
         ("METADATA_TTL", "a day"),
         ("METADATA_TTL", "-1h"),
         ("DISK_RESERVE", "much"),

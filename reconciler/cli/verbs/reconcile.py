@@ -10,16 +10,19 @@ from dataclasses import asdict
 from reconciler.cli.console import Console
 from reconciler.cli.plan_json import plan_to_json
 from reconciler.cli.plan_text import kinds_of_change, render_plan
+from reconciler.cli.remembered import PlanMemory
 from reconciler.cli.report_text import exit_code_of, render_report
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style
-from reconciler.cli.wiring import load_manifest, locked_host, open_host
+from reconciler.cli.wiring import load_manifest_texts, locked_host, open_host
+from reconciler.cli.witness import Witness
 from reconciler.core.manifest import Manifest
 from reconciler.core.plan import Plan
-from reconciler.core.runs import Outcome
+from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
+from reconciler.core.sync_mode import AskedMode, SyncSettings
 from reconciler.engine.host import Host
 from reconciler.engine.reconcile import Options, Prepared, prepare
-from reconciler.engine.run import run_once
+from reconciler.engine.run import RunResult, run_once
 
 _PENDING = 3
 _ERROR = 1
@@ -27,23 +30,42 @@ _ERROR = 1
 
 def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Plan, or plan and apply."""
-    manifest = load_manifest(settings)
+    texts = load_manifest_texts(settings)
+    manifest = parse_manifest(texts)
     if options.plan:
-        return _dry_run(manifest, settings, console)
+        return _dry_run(manifest, texts, settings, console, options.memory)
     with locked_host(settings, console) as host:
         return _apply(host, manifest, settings, console)
 
 
-def _dry_run(manifest: Manifest, settings: Settings, console: Console) -> int:
-    with open_host(settings, console, for_writing=False) as host:
-        prepared = prepare(host, manifest, pass_options(settings))
-    _show(prepared, settings, console)
+def _dry_run(
+    manifest: Manifest,
+    texts: tuple[ManifestText, ...],
+    settings: Settings,
+    console: Console,
+    memory: PlanMemory | None,
+) -> int:
+    witness = Witness(console, settings)
+    with open_host(settings, witness.reporter, for_writing=False) as host:
+        prepared = prepare(witness.watch(host), manifest, pass_options(settings))
+    answer = _show(prepared, settings, console)
+    if memory is not None:
+        witness.remember(memory, answer, prepared, texts, lock_path=host.lock_path)
     if prepared.plan.refusals or prepared.plan.stalled:
         return _ERROR
     return _PENDING if settings.detailed_exitcode and not prepared.plan.is_empty else 0
 
 
 def _apply(host: Host, manifest: Manifest, settings: Settings, console: Console) -> int:
+    result = run_shown(host, manifest, settings, console)
+    if settings.json:
+        print(json.dumps(run_to_json(result), indent=2))
+    return exit_code_of(result.report, console)
+
+
+def run_shown(host: Host, manifest: Manifest, settings: Settings, console: Console) -> RunResult:
+    """Run one pass, asking where it must; prints plan and report, with --json neither."""
+
     def approve(prepared: Prepared) -> bool:
         if not settings.json:
             _show(prepared, settings, console, with_refusals=False)
@@ -54,14 +76,16 @@ def _apply(host: Host, manifest: Manifest, settings: Settings, console: Console)
 
     result = run_once(host, manifest, pass_options(settings), approve=approve)
     console.take_down()
-    if settings.json:
-        report = {**asdict(result.report), "plan": plan_to_json(result.prepared.plan)}
-        print(json.dumps(report, indent=2))
-    elif result.report.outcome is not Outcome.IN_SYNC:
+    if not settings.json:
         kinds = kinds_of_change(result.prepared.plan, result.prepared.ledger)
         style = Style(sys.stdout, no_color=settings.no_color)
         print(render_report(result.report, kinds, style), end="")
-    return exit_code_of(result.report, console)
+    return result
+
+
+def run_to_json(result: RunResult) -> dict[str, object]:
+    """Give the run's report and, as `plan`, the plan that was shown."""
+    return {**asdict(result.report), "plan": plan_to_json(result.prepared.plan)}
 
 
 def pass_options(settings: Settings) -> Options:
@@ -71,25 +95,33 @@ def pass_options(settings: Settings) -> Options:
         reserve_bytes=settings.disk_reserve,
         locked=settings.locked,
         runtime_named=settings.runtime is not None,
+        max_key_length=settings.max_key_length,
+        sync=SyncSettings(
+            asked=AskedMode(settings.sync_mode),
+            forced=settings.force_full_sync,
+            threshold_hours=settings.full_sync_threshold_hours,
+        ),
     )
 
 
 def _show(
     prepared: Prepared, settings: Settings, console: Console, *, with_refusals: bool = True
-) -> None:
+) -> str:
+    """Print the plan, and give what was printed."""
     console.take_down()
     if settings.json:
-        print(json.dumps(plan_to_json(prepared.plan), indent=2))
-        return
-    style = Style(sys.stdout, no_color=settings.no_color)
-    text = render_plan(
-        prepared.plan,
-        prepared.observed.runtime,
-        prepared.ledger,
-        style,
-        with_refusals=with_refusals,
-    )
+        text = json.dumps(plan_to_json(prepared.plan), indent=2) + "\n"
+    else:
+        style = Style(sys.stdout, no_color=settings.no_color)
+        text = render_plan(
+            prepared.plan,
+            prepared.observed.runtime,
+            prepared.ledger,
+            style,
+            with_refusals=with_refusals,
+        )
     print(text, end="", flush=True)
+    return text
 
 
 def _confirmed(plan: Plan, settings: Settings, console: Console) -> bool:

@@ -99,7 +99,7 @@ def _pass(settings: Settings, console: Console) -> RunResult:
     report = result.report
     if settings.json:
         print(json.dumps(asdict(report)), flush=True)
-    elif report.outcome not in (Outcome.IN_SYNC, Outcome.DECLINED):
+    elif report.outcome not in (Outcome.IN_SYNC, Outcome.DECLINED) or report.findings:
         kinds = kinds_of_change(result.prepared.plan, result.prepared.ledger)
         style = Style(sys.stdout, no_color=settings.no_color)
         print(render_report(report, kinds, style), end="", flush=True)
