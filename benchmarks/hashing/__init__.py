@@ -1,0 +1,1 @@
+"""What reading every byte again costs."""

@@ -1,0 +1,1 @@
+"""What a search over the models that are here costs."""
