@@ -43,7 +43,11 @@ MOVED_PATH = f"acme/moved-GGUF/{NAME}"
 
 @pytest.fixture
 def chat(host: Sandbox) -> bytes:
-    """The bytes of a model that the manifest asks for, on the hub and in the lock."""
+    """The bytes of a model that the manifest asks for, on the hub and in the lock.
+
+    No run asks the hub about pins that are there already.
+    """
+    host.settings["SYNC_MODE"] = "incremental"
     data = host.add_repo(REPO)[NAME]
     host.write_manifest(CHAT)
     assert host.run("lock").code == 0

@@ -114,6 +114,7 @@ RESULTS = [
     ("lock", "--check"),
     ("update", "--all"),
     ("verify",),
+    ("repair",),
     ("validate",),
     ("schema",),
 ]
@@ -124,6 +125,7 @@ ERRORS = [
     ("update",),
     ("update", "chta"),
     ("verify", "chta"),
+    ("repair", "chta"),
     ("demo",),
     ("--plan", "-m", "nowhere"),
     ("--plan", "--models-dir", "nowhere"),
@@ -392,7 +394,8 @@ def test_several_files_have_a_total(host: Sandbox, columns: int) -> None:
     done = [line for line in terminal.lines() if ": done, " in line]
     assert sorted(line.split()[1] for line in done) == [f"{it}-Q4_K_M.gguf:" for it in models]
     assert any(line.startswith("2 of 2 files: ") for line in terminal.lines())
-    assert terminal.lines()[-2].startswith("Applied: 2 added")
+    assert terminal.lines()[-3].startswith("Applied: 2 added")
+    assert terminal.lines()[-2].startswith("Full sync in ")
 
 
 def test_plan_fits_a_narrow_terminal(host: Sandbox) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.core.runs import Outcome
 from reconciler.errors import DiskFull, TransferBroken
-from tests.support.fakes import Heard
+from tests.support.fakes import Heard, NoTransfer
 from tests.support.foreign import NoStores, without_clones
 from tests.support.fuse import Fuse, opened, run_killed, run_pass
 from tests.support.mounts import ORDINARY
@@ -161,7 +161,7 @@ def test_file_deleted_while_others_are_fetched_is_never_placed_unproven(
     host.write_manifest(CHAT + "  code:\n    source: acme/code-GGUF:Q4_K_M\n")
     (state_folder(host) / "partial" / digest).write_bytes(chat[:1000])
 
-    class Deleting:
+    class Deleting(NoTransfer):
         def __init__(self, real: Any) -> None:
             self.real = real
 
@@ -169,9 +169,6 @@ def test_file_deleted_while_others_are_fetched_is_never_placed_unproven(
             found = self.real.fetch(*arguments, **named)
             (host.models / CHAT_PATH).unlink(missing_ok=True)
             return found
-
-        def stop(self) -> None:
-            """Nothing is left under way."""
 
     with pytest.raises(TransferBroken, match="changed while"):
         run_pass(host, wrap={"transfer": Deleting})
@@ -252,13 +249,13 @@ def test_config_behind_a_link_is_changed_where_it_lies(host: Sandbox, chat: byte
 
 def test_run_with_nothing_to_do_writes_only_its_record(host: Sandbox, chat: bytes) -> None:
     """No byte and no time changes anywhere, folders and our own state included, but for the
-    database that holds the run's record and the lock that says who ran.
+    database and the file that hold the run's record, and the lock that says who ran.
     """
     assert chat
     host.apply()
 
     def times() -> dict[str, tuple[int, int]]:
-        own = {"inventory.db", "run.lock"}
+        own = {"inventory.db", "run.lock", "last_sync_metadata.json"}
         return {
             str(path): (path.stat().st_mtime_ns, path.stat().st_ino)
             for path in host.home.rglob("*")
@@ -289,15 +286,12 @@ def test_interrupt_while_fetching_is_recorded(host: Sandbox, chat: bytes) -> Non
     """
     assert chat
 
-    class Ending:
+    class Ending(NoTransfer):
         def __init__(self, error: BaseException) -> None:
             self.error = error
 
         def fetch(self, *_: Any, **__: Any) -> Any:
             raise self.error
-
-        def stop(self) -> None:
-            """Nothing is left under way."""
 
     for error, outcome in (
         (KeyboardInterrupt(), Outcome.INTERRUPTED),
@@ -341,16 +335,13 @@ def test_disk_that_fills_while_fetching_is_told_as_such(host: Sandbox, chat: byt
     with small_disk(host.home / "disk", size="3m") as disk:
         host.settings |= {"RECONCILER_MODELS_DIR": str(disk), "RECONCILER_DISK_RESERVE": "0"}
 
-        class Filling:
+        class Filling(NoTransfer):
             def __init__(self, real: Any) -> None:
                 self.real = real
 
             def fetch(self, *arguments: Any, **named: Any) -> Any:
                 fill(disk)
                 return self.real.fetch(*arguments, **named)
-
-            def stop(self) -> None:
-                """Nothing is left under way."""
 
         heard = Heard()
         with pytest.raises(DiskFull):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from pathlib import Path
 
 from tests.support.documents import PROJECT, Block, Meanwhile, commands, is_shown, json_difference
+from tests.support.rot import flip
 from tests.support.sandbox import Result, Sandbox
 
 # Where a reader's host has everything.
@@ -115,7 +115,7 @@ class Stage:
                 assert "ttl: 300" in text
                 config.write_text(text.replace("ttl: 300", "ttl: 5"))
             case "a byte of chat flips":
-                _flip(self._host.models / "acme" / "chat-GGUF" / "chat-Q4_K_M.gguf")
+                flip(self._host.models / "acme" / "chat-GGUF" / "chat-Q4_K_M.gguf", 20_000)
             case _:
                 raise AssertionError(f"{self._document}: {what!r} is nothing that can happen")
 
@@ -132,9 +132,3 @@ def make_targets() -> frozenset[str]:
     lines = (PROJECT / "Makefile").read_text().splitlines()
     phony = next(line for line in lines if line.startswith(".PHONY:"))
     return frozenset(phony.split()[1:])
-
-
-def _flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[20_000] ^= 1
-    path.write_bytes(data)

@@ -158,7 +158,7 @@ class Sandbox:
             for path in sorted(self.home.rglob("*"))
             if path.is_file()
             and not path.is_relative_to(self.home / "cache")
-            and (with_state or ".reconciler" not in path.parts)
+            and (with_state or not {".reconciler", ".local"} & set(path.parts))
         }
 
     def partial_bytes(self) -> int:
