@@ -62,6 +62,7 @@ def ours(source: Source, url: str, folder: Path) -> Call:
             "RECONCILER_MODELS_DIR": str(folder / "models"),
             "RECONCILER_RUNTIME": "none",
             "XDG_CACHE_HOME": str(folder / "cache"),
+            "XDG_STATE_HOME": str(folder / "state"),
         },
     )
 
