@@ -37,6 +37,7 @@ def applied_host(home: Path, count: int) -> dict[str, str]:
         "RECONCILER_CONFIG": str(home / "config.yaml"),
         "RECONCILER_RUNTIME": "none",
         "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_STATE_HOME": str(home / "state"),
     }
     subprocess.run(
         [sys.executable, "-m", "reconciler", "--yes", "--quiet", "--offline"],

@@ -112,6 +112,7 @@ class _Stage:
             "RECONCILER_CONFIG": str(self.config),
             "RECONCILER_RUNTIME": "none",
             "XDG_CACHE_HOME": str(self.home / "cache"),
+            "XDG_STATE_HOME": str(self.home / "state"),
         }
 
 
