@@ -36,7 +36,6 @@ def applied_host(home: Path, size_bytes: int) -> tuple[dict[str, str], Path]:
         "RECONCILER_RUNTIME": "none",
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_STATE_HOME": str(home / "state"),
-        "XDG_STATE_HOME": str(home / "state"),
     }
     subprocess.run(
         [sys.executable, "-m", "reconciler", "--yes", "--quiet", "--offline"],
