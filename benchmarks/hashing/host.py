@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
+from benchmarks.applied import applied
 from benchmarks.pins import Sized, lock_text, pin
 
 _BLOCK_BYTES = 16 * 1024 * 1024
@@ -30,20 +28,7 @@ def applied_host(home: Path, size_bytes: int) -> tuple[dict[str, str], Path]:
     (manifests / "home.yaml.lock").write_text(
         lock_text({"large": pin(_REPO, "0" * 40, {_NAME: file})})
     )
-    settings = {
-        "RECONCILER_MANIFEST": str(manifests / "home.yaml"),
-        "RECONCILER_MODELS_DIR": str(home / "models"),
-        "RECONCILER_RUNTIME": "none",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "XDG_STATE_HOME": str(home / "state"),
-    }
-    subprocess.run(
-        [sys.executable, "-m", "reconciler", "--yes", "--quiet", "--offline"],
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return settings, model
+    return applied(home), model
 
 
 def _write(path: Path, size_bytes: int) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.applied import applied
 from benchmarks.pins import Sized, lock_text, pin
 
 
@@ -31,22 +29,7 @@ def applied_host(home: Path, count: int) -> dict[str, str]:
     (home / "manifests" / "home.yaml").write_text("\n".join(manifest) + "\n")
     (home / "manifests" / "home.yaml.lock").write_text(lock_text(pins))
     (home / "config.yaml").write_text("models:\n  mine:\n    cmd: server --port ${PORT}\n")
-    settings = {
-        "RECONCILER_MANIFEST": str(home / "manifests" / "home.yaml"),
-        "RECONCILER_MODELS_DIR": str(home / "models"),
-        "RECONCILER_CONFIG": str(home / "config.yaml"),
-        "RECONCILER_RUNTIME": "none",
-        "XDG_CACHE_HOME": str(home / "cache"),
-        "XDG_STATE_HOME": str(home / "state"),
-    }
-    subprocess.run(
-        [sys.executable, "-m", "reconciler", "--yes", "--quiet", "--offline"],
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    return settings
+    return applied(home, RECONCILER_CONFIG=str(home / "config.yaml"))
 
 
 def generated_config(count: int) -> str:

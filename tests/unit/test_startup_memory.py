@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +155,25 @@ CHANGES = (touch, edit, grow, delete, forbid, give_away, link, swap, replace_by_
 TEXT_CHANGES = (edit, grow, delete, swap, replace_by_folder)
 
 
+def keep_in(
+    memory: PlanMemory,
+    *,
+    files: dict[str, tuple[int, int, int, int, int] | None] | None = None,
+    others: Sequence[str] = (),
+) -> None:
+    """Have `memory` keep an answer that was made from no more than these."""
+    memory.keep(
+        ANSWER,
+        texts={},
+        files=files or {},
+        others=list(others),
+        links=[],
+        engine=None,
+        models_dir="/",
+        tells_room=False,
+    )
+
+
 def test_what_was_kept_is_given_again(inputs: Inputs) -> None:
     """While all is as it was, the same call gets the same answer."""
     assert PlanMemory(WORDS).recall() is None
@@ -229,32 +248,14 @@ def test_what_was_changed_just_now_is_not_trusted(inputs: Inputs) -> None:
     inputs.keep()
     memory = PlanMemory(WORDS)
     grow(inputs.other)
-    memory.keep(
-        ANSWER,
-        texts={},
-        files={},
-        others=[str(inputs.other)],
-        links=[],
-        engine=None,
-        models_dir="/",
-        tells_room=False,
-    )
+    keep_in(memory, others=[str(inputs.other)])
     assert PlanMemory(WORDS).recall() is None
 
 
 def test_what_is_not_what_the_pass_saw_is_not_kept(inputs: Inputs) -> None:
     """Where a file has changed since the pass looked at it, its answer is of the past."""
     for seen in (None, (1, 2, 3, 4, 5)):
-        PlanMemory(WORDS).keep(
-            ANSWER,
-            texts={},
-            files={str(inputs.file): seen},
-            others=[],
-            links=[],
-            engine=None,
-            models_dir="/",
-            tells_room=False,
-        )
+        keep_in(PlanMemory(WORDS), files={str(inputs.file): seen})
     assert PlanMemory(WORDS).recall() is None
 
 
@@ -344,16 +345,7 @@ def test_nothing_is_written_where_others_may_write(inputs: Inputs, cache: Path) 
     inputs.keep()
     only(cache).unlink()
     cache.chmod(0o777)
-    PlanMemory(WORDS).keep(
-        ANSWER,
-        texts={},
-        files={},
-        others=[],
-        links=[],
-        engine=None,
-        models_dir="/",
-        tells_room=False,
-    )
+    keep_in(PlanMemory(WORDS))
     assert list(cache.iterdir()) == []
 
 
@@ -385,16 +377,7 @@ def test_cache_that_cannot_be_written_is_no_harm(
     assert inputs.text.exists()
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    PlanMemory(WORDS).keep(
-        ANSWER,
-        texts={},
-        files={},
-        others=[],
-        links=[],
-        engine=None,
-        models_dir="/",
-        tells_room=False,
-    )
+    keep_in(PlanMemory(WORDS))
     assert PlanMemory(WORDS).recall() is None
 
 
