@@ -9,13 +9,13 @@ from reconciler.core import edits
 from reconciler.core.actions import RemoveEntry, SetEntry
 from reconciler.core.difference import Differences
 from reconciler.core.edits import ConfigView
-from reconciler.core.guards import Refusal
 from reconciler.core.ledger import LedgerEntry, Scaffold
 from reconciler.core.llamaswap.references import find_references
 from reconciler.core.llamaswap.rules import Problem, find_problems, new_problems
 from reconciler.core.names import ModelId
 from reconciler.core.ownership import EntryDifference
 from reconciler.core.reading.yaml_text import YamlText, read_yaml
+from reconciler.core.refusal import Refusal
 from reconciler.core.yamltext.config import read_config, splice
 from reconciler.errors import UnsafeEdit
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from reconciler.core.actions import Action, Prune, Replace
 from reconciler.core.desired import Desired
@@ -12,16 +11,9 @@ from reconciler.core.filesystems import Mount
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import STATE_FOLDER, ModelId
 from reconciler.core.observed import Observed
+from reconciler.core.refusal import Refusal
 from reconciler.core.sizes import human_bytes
 from reconciler.core.space import needed_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why a plan may not be applied, and what would lift that."""
-
-    message: str
-    hint: str
 
 
 def guard_removals(

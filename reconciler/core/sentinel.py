@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.core.filesystems import Mount
-from reconciler.core.guards import Refusal
+from reconciler.core.refusal import Refusal
 
 _HINT = "mount the disk it lay on; if it is meant to begin anew, run again with --allow-prune"
 
