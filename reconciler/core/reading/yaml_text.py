@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Keys = Sequence[str | int]
 # A node of ruamel's: what it holds depends on its kind, which its own types do not say.
 Node = Any
+_Pairs = dict[str | int, tuple[Node, Node]]
 
 _TAG: Final = "tag:yaml.org,2002:"
 _READ_AS: Final = {
@@ -48,6 +49,8 @@ class YamlText:
     readable: bool
     faults: tuple[Fault, ...]
     node: Node = None
+    # What stands under the keys of each mapping that was asked for, by the mapping's id().
+    _mappings: dict[int, _Pairs] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, keys: Keys, *, at_key: bool = False) -> tuple[int, int]:
         """Give line and column, from 1, of the value at `keys`, or of its key.
@@ -57,7 +60,7 @@ class YamlText:
         place = (1, 1)
         node = self.node
         for key in keys:
-            found = _child(node, key)
+            found = self._child(node, key)
             if found is None:
                 break
             key_node, node = found
@@ -68,6 +71,19 @@ class YamlText:
     def fault(self, keys: Keys, message: str, *, at_key: bool = False) -> Fault:
         """Say `message` of the value at `keys`, or of its key."""
         return _fault_at(self.path, self.place(keys, at_key=at_key), message)
+
+    def _child(self, node: Node, key: str | int) -> tuple[Node, Node] | None:
+        """Give key and value node. In a list the value is its own key."""
+        if node is None:
+            return None
+        if node.id == "sequence" and isinstance(key, int) and key < len(node.value):
+            return node.value[key], node.value[key]
+        if node.id == "mapping":
+            # Every model of a manifest is asked for, so the models are not searched for each.
+            if id(node) not in self._mappings:
+                self._mappings[id(node)] = _pairs(node)
+            return self._mappings[id(node)].get(key)
+        return None
 
 
 def read_yaml(data: bytes, path: str) -> YamlText:
@@ -248,18 +264,15 @@ class _Walk:
         return _fault_at(self.path, _place_of(node), message)
 
 
-def _child(node: Node, key: str | int) -> tuple[Node, Node] | None:
-    if node is None:
-        return None
-    if node.id == "sequence" and isinstance(key, int) and key < len(node.value):
-        return node.value[key], node.value[key]
-    if node.id == "mapping":
-        # The constructor puts what a mapping merges before its own keys, which win.
-        merged = getattr(node, "merge", None) or []
-        for key_node, value_node in (*node.value[len(merged) :], *reversed(merged)):
-            if key_node.value == key:
-                return key_node, value_node
-    return None
+def _pairs(node: Node) -> _Pairs:
+    # The constructor puts what a mapping merges before its own keys, which win; of what is written
+    # twice, the first is meant.
+    merged = getattr(node, "merge", None) or []
+    pairs: _Pairs = {}
+    for key_node, value_node in (*node.value[len(merged) :], *reversed(merged)):
+        if key_node.id == "scalar":
+            pairs.setdefault(key_node.value, (key_node, value_node))
+    return pairs
 
 
 def _place_of(node: Node) -> tuple[int, int]:
