@@ -48,6 +48,27 @@ def test_revision_is_resolved_to_its_commit(
     assert metadata.resolve_revision(REPO, "v1 rc?") == main
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ('"2026-01-02T03:04:05.000Z"', datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ('"2026-01-02T03:04:05"', datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ('"yesterday"', None),
+        ("7", None),
+        ("null", None),
+    ],
+)
+def test_time_of_change_is_heard_where_it_is_one(
+    hub: HubServer, http: HttpClient, clock: FakeClock, said: str, heard: datetime | None
+) -> None:
+    """One request gives commit and time; a mirror that says no time gives the commit."""
+    commit = "ab" * 20
+    body = f'{{"sha": "{commit}", "lastModified": {said}}}'.encode()
+    hub.faults.add(Fault(effect=Reply(status=200, body=body)))
+    found = hub_metadata(hub.url, http, clock).look_up(REPO, None)
+    assert (found.commit, found.modified_at, len(hub.requests)) == (commit, heard, 1)
+
+
 def test_full_commit_stands_for_itself(hub: HubServer, http: HttpClient, clock: FakeClock) -> None:
     """A revision that is a commit already costs no request."""
     commit = Commit("ab" * 20)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from reconciler.core.names import Commit, InvalidName, RelPath, Sha256
-from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.ports.hub import RemoteFile, Upstream
 
 
 class Nonsense(ValueError):
@@ -19,6 +21,8 @@ class _Model(BaseModel):
 
 class _Info(_Model):
     sha: str
+    # Mirrors may say other things here, or nothing; it decides no bytes.
+    lastModified: object = None  # noqa: N815 - the hub's name
 
 
 class _Lfs(_Model):
@@ -44,6 +48,20 @@ def parse_commit(body: bytes) -> Commit:
         return Commit(_Info.model_validate_json(body).sha)
     except (ValidationError, InvalidName) as error:
         raise Nonsense(_first_line(error)) from error
+
+
+def parse_upstream(body: bytes) -> Upstream:
+    """Read commit and time of change out of it; the time may be none. Raises `Nonsense`."""
+    commit = parse_commit(body)
+    return Upstream(commit=commit, modified_at=_time(_Info.model_validate_json(body).lastModified))
+
+
+def _time(said: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def parse_page(body: bytes) -> tuple[RemoteFile, ...]:

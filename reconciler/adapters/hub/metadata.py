@@ -13,7 +13,7 @@ from reconciler.adapters.hub.metadata_cache import MetadataCache
 from reconciler.adapters.hub.patience import patiently
 from reconciler.core.names import Commit, InvalidName, RepoId
 from reconciler.core.ports.clock import Clock
-from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.ports.hub import RemoteFile, Upstream
 from reconciler.errors import Offline, RepositoryMissing, TransferBroken
 
 _T = TypeVar("_T")
@@ -59,19 +59,24 @@ class HubMetadata:
                 return Commit(revision)
             except InvalidName:
                 pass
+        if self._cache is not None and not anew:
+            url = self._endpoint.info_url(repo, revision)
+            known = self._cache.find_commit(url, self._sent_token(), any_age=self._offline)
+            if known is not None:
+                return known
+        return self.look_up(repo, revision).commit
+
+    def look_up(self, repo: RepoId, revision: str | None) -> Upstream:
+        """Give what the hub says now of `revision`, in one request. Raises what the port names."""
         # Loading pydantic takes longer than a whole run that has nothing to ask for.
-        from reconciler.adapters.hub.answers import parse_commit
+        from reconciler.adapters.hub.answers import parse_upstream
 
         about = repo if revision is None else f"{repo} at {revision}"
         url, token = self._endpoint.info_url(repo, revision), self._sent_token()
-        if self._cache is not None and not anew:
-            known = self._cache.find_commit(url, token, any_age=self._offline)
-            if known is not None:
-                return known
-        commit = _parsed(parse_commit, self._ask(url, repo, about=about), about=about)
+        found = _parsed(parse_upstream, self._ask(url, repo, about=about), about=about)
         if self._cache is not None:
-            self._cache.keep_commit(url, token, commit)
-        return commit
+            self._cache.keep_commit(url, token, found.commit)
+        return found
 
     def list_files(
         self, repo: RepoId, commit: Commit, *, anew: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from reconciler.core.names import Commit, RelPath, RepoId, Sha256
@@ -17,6 +18,17 @@ class RemoteFile:
     sha256: Sha256 | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """What a revision stands for now, and when its repository was last changed, in UTC.
+
+    `modified_at` is None where the hub does not say.
+    """
+
+    commit: Commit
+    modified_at: datetime | None
+
+
 class Hub(Protocol):
     """The hub's metadata: what a name means, and which files there are."""
 
@@ -28,6 +40,12 @@ class Hub(Protocol):
         Raises:
             RepositoryMissing, RevisionMissing, RepositoryGated, TokenRejected: a person must act.
             Unreachable, RateLimited, Offline: it may work later.
+        """
+
+    def look_up(self, repo: RepoId, revision: str | None) -> Upstream:
+        """Give what the hub says now of `revision`, in one request.
+
+        Raises what `resolve_revision` raises.
         """
 
     def list_files(
