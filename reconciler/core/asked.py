@@ -26,6 +26,15 @@ def asked_by(spec: ModelSpec) -> Asked:
     )
 
 
+def still_asked(pin: Pin | None, spec: ModelSpec) -> Pin | None:
+    """Give the pin where it is what the manifest asks for; else there is none."""
+    if pin is None or pin.asked != asked_by(spec):
+        return None
+    if spec.sha256 is not None and pin.files[0].sha256 != spec.sha256:
+        return None
+    return pin
+
+
 def sources_by_role(
     source: Source, draft: Source | None, files: Mapping[str, Source]
 ) -> dict[str, Source]:
@@ -58,12 +67,13 @@ def known_commits(lock: Lock, move: Collection[ModelId]) -> dict[Named, dict[Com
     for model_id in sorted(lock.pins):
         if model_id in move:
             continue
-        for named, commit in _commits_of(lock.pins[model_id]):
+        for named, commit in commits_of(lock.pins[model_id]):
             known.setdefault(named, {})[commit] = None
     return known
 
 
-def _commits_of(pin: Pin) -> Iterator[tuple[Named, Commit]]:
+def commits_of(pin: Pin) -> Iterator[tuple[Named, Commit]]:
+    """Give each file's commit on the hub, with what that was asked as."""
     asked = pin.asked
     try:
         # Only sources on the hub matter here, so the folder of `./path` does not.

@@ -42,6 +42,11 @@ class Pin:
     asked: Asked
     files: tuple[PinnedFile, ...]
 
+    @property
+    def contents(self) -> tuple[tuple[str, RelPath, Sha256], ...]:
+        """Which bytes go where: all of a pin that a host can tell from another."""
+        return tuple((file.role, file.path, file.sha256) for file in self.files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:

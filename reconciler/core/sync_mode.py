@@ -35,12 +35,14 @@ class SyncSettings:
     """What a person asked for, and when `auto` goes over everything again.
 
     `forced` asks for a full run whatever `asked` says. One full run in `threshold_hours` is enough,
-    and so is one look at a file.
+    and so is one look at a file. `window_hours` is how far back an incremental run looks for what
+    is new upstream.
     """
 
     asked: AskedMode = AskedMode.AUTO
     forced: bool = False
     threshold_hours: float = 168.0
+    window_hours: float = 48.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,8 @@ def choose_mode(
     age = now - datetime.fromisoformat(last_full.started_at)
     # One from the future tells of a clock that was wrong, so nothing is known of its age.
     if not timedelta(0) <= age <= timedelta(hours=settings.threshold_hours):
-        reason = f"the last full run is {_shown(age)} old" if age > timedelta(0) else _WRONG_CLOCK
-        return Decision(mode=SyncMode.FULL, reason=reason)
+        old = f"the last full run is {_shown(age)} old, more than {settings.threshold_hours:g} h"
+        return Decision(mode=SyncMode.FULL, reason=old if age > timedelta(0) else _WRONG_CLOCK)
     if changed > models * _MANY:
         return Decision(
             mode=SyncMode.FULL, reason=f"{changed} of {models} models changed, more than 10 %"
@@ -91,10 +93,15 @@ def choose_mode(
 def changed_models(desired: Desired, ledger: Ledger) -> frozenset[ModelId]:
     """Give the models that are not those of the ledger: new, gone, or with other bytes.
 
-    What somebody else changed on the host is no change of the models. Those that were found on the
-    disk do not count, nor those that cannot be applied now.
+    What somebody else changed on the host is no change of the models, and a new ID is none of their
+    bytes. Those that were found on the disk do not count, nor those that cannot be applied now.
     """
-    known = {key: model for key, model in ledger.models.items() if model.discovered is None}
+    heirs = {old: new for new, old in desired.renames.items() if new not in ledger.models}
+    known = {
+        heirs.get(key, key): model
+        for key, model in ledger.models.items()
+        if model.discovered is None
+    }
     gone = known.keys() - desired.models.keys() - desired.stalled.keys()
     other = {
         key

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from reconciler.core.lock import Lock
+from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
+from reconciler.core.moved_pins import counting_pins
 from reconciler.core.names import ModelId
+from reconciler.core.pin_names import under_new_names
 from reconciler.core.ports.digests import LocalFiles
 from reconciler.core.ports.hub import Hub
 from reconciler.core.ports.texts import LockFile
 from reconciler.core.ports.transfer import Transfer
 from reconciler.core.reading.lock_text import parse_lock, render_lock
+from reconciler.engine.host_pins import read_moved
 from reconciler.engine.resolve import resolve
 from reconciler.errors import ReconcilerError
 
@@ -34,12 +37,17 @@ class PinChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinSources:
-    """What pins are made from: the hub, plain URLs and local files."""
+    """What pins are made from: the hub, plain URLs, local files, and what a host keeps for itself.
+
+    The last is `moved`, None where no host is known.
+    """
 
     hub: Hub
     transfer: Transfer
     local: LocalFiles
     models_dir: str | None
+    moved: LockFile | None = None
+    moved_path: str = ""
 
 
 def change_pins(
@@ -53,15 +61,19 @@ def change_pins(
 ) -> PinChanges:
     """Resolve what is not pinned and move the pins of `move`; write the lock if that is wanted.
 
+    What the lock lacks and a host has pinned for itself is taken from there. That a host has moved
+    a tracked pin changes nothing here.
+
     Raises:
         LockInvalid: the lock cannot be read.
         Refused, DiskFull: it cannot be written.
     """
     before_text = file.read()
     before = parse_lock(before_text, path) if before_text is not None else Lock()
+    here = _kept_here(manifest, before, sources)
     resolution = resolve(
         manifest,
-        before,
+        Lock(pins={**before.pins, **here}),
         hub=sources.hub,
         transfer=sources.transfer,
         local=sources.local,
@@ -69,6 +81,8 @@ def change_pins(
         move=move,
     )
     after = resolution.lock
+    if not write:
+        before = Lock(pins={**before.pins, **here})
     if write and after != before:
         file.write(render_lock(after))
     changed = [key for key in after.pins if after.pins[key] != before.pins.get(key)]
@@ -78,3 +92,12 @@ def change_pins(
         dropped=tuple(key for key in before.pins if key not in after.pins),
         stalled=resolution.stalled,
     )
+
+
+def _kept_here(manifest: Manifest, lock: Lock, sources: PinSources) -> Mapping[ModelId, Pin]:
+    if sources.moved is None:
+        return {}
+    _, moved = read_moved(sources.moved, sources.moved_path)
+    models = manifest.models
+    lock = Lock(pins=under_new_names(lock.pins, models))
+    return counting_pins(lock, moved.renamed(models), models, tracked=False)

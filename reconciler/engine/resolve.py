@@ -14,6 +14,7 @@ from reconciler.core.asked import (
     known_commits,
     revision_of,
     sources_by_role,
+    still_asked,
 )
 from reconciler.core.destination import destination
 from reconciler.core.filesets import (
@@ -27,6 +28,7 @@ from reconciler.core.filesets import (
 from reconciler.core.lock import Lock, Pin, PinnedFile
 from reconciler.core.manifest import Manifest, ModelSpec
 from reconciler.core.names import Commit, InvalidName, ModelId, RelPath, RepoId, Sha256
+from reconciler.core.pin_names import under_new_names
 from reconciler.core.ports.digests import LocalFiles
 from reconciler.core.ports.hub import Hub, RemoteFile
 from reconciler.core.ports.transfer import Transfer
@@ -84,6 +86,8 @@ def resolve(
     of undeclared models are dropped.
     `progress` hears of each model before it is resolved. `models_dir` is absolute.
 
+    A model that was renamed takes over the pin of its old ID.
+
     Raises nothing of `Stalled` or `Waiting`: what fails one model is in `stalled`, and the others
     go on. Such a model keeps its pin if that is still what the manifest asks for.
     """
@@ -97,8 +101,9 @@ def resolve(
     pins: dict[ModelId, Pin] = {}
     stalled: dict[ModelId, ReconcilerError] = {}
     changed: list[ModelId] = []
+    there = under_new_names(lock.pins, manifest.models)
     for model_id, spec in manifest.models.items():
-        pin = _still_asked(lock.pins.get(model_id), spec)
+        pin = still_asked(there.get(model_id), spec)
         try:
             if pin is not None:
                 pins[model_id] = pin = _brought_here(pin, spec, models_dir)
@@ -109,7 +114,7 @@ def resolve(
         except (Stalled, Waiting) as error:
             stalled[model_id] = error
             continue
-        if pin is None or _bytes_of(pin) != _bytes_of(found):
+        if pin is None or pin.contents != found.contents:
             pins[model_id] = found
             changed.append(model_id)
     return Resolution(
@@ -118,14 +123,6 @@ def resolve(
         changed=tuple(changed),
         hints=tuple(resolver.hints),
     )
-
-
-def _still_asked(pin: Pin | None, spec: ModelSpec) -> Pin | None:
-    if pin is None or pin.asked != asked_by(spec):
-        return None
-    if spec.sha256 is not None and pin.files[0].sha256 != spec.sha256:
-        return None
-    return pin
 
 
 def _brought_here(pin: Pin, spec: ModelSpec, models_dir: str | None) -> Pin:
@@ -144,10 +141,6 @@ def _brought_here(pin: Pin, spec: ModelSpec, models_dir: str | None) -> Pin:
 
     files = tuple(brought(file) for file in pin.files)
     return pin if files == pin.files else replace(pin, files=files)
-
-
-def _bytes_of(pin: Pin) -> tuple[tuple[str, str, Sha256], ...]:
-    return tuple((file.role, file.path, file.sha256) for file in pin.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
-from reconciler.core.lock import Lock
+from reconciler.core.lock import Pin
 from reconciler.core.manifest import Manifest
-from reconciler.core.reading.lock_text import parse_lock
+from reconciler.core.names import ModelId
 from reconciler.core.runs import Outcome, RunReport, SyncMode
 from reconciler.core.sync_mode import DONE, TELLING, Decision, changed_models, choose_mode
 from reconciler.engine.full_sync import check_everything
 from reconciler.engine.host import Host
+from reconciler.engine.newer import find_newer
 from reconciler.engine.reconcile import Options, Prepared, apply, prepare, settle
 from reconciler.errors import Interrupted, ReconcilerError, Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What was decided, and what came of it."""
+    """What was decided, and what came of it. `newer` are pins of tracked models that could move."""
 
     prepared: Prepared
     report: RunReport
+    newer: Mapping[ModelId, Pin] = field(default_factory=dict)
 
 
 def run_once(
@@ -31,9 +34,11 @@ def run_once(
     options: Options,
     *,
     approve: Callable[[Prepared], bool],
+    moves: Mapping[ModelId, Pin] = MappingProxyType({}),
 ) -> RunResult:
     """Run one pass. `approve` sees the plan before anything is done, and may decline it.
 
+    `moves` are pins to be moved to; without them tracked models are followed once all is applied.
     The run is recorded however it ends; the caller holds the run lock.
 
     Raises:
@@ -41,6 +46,7 @@ def run_once(
     """
     started = host.clock.now()
     began = host.clock.monotonic()
+    newer: Mapping[ModelId, Pin] = {}
     report = RunReport(
         run=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", started_at=started.isoformat()
     )
@@ -54,17 +60,22 @@ def run_once(
 
     try:
         settle(host, options)
-        prepared = prepare(host, manifest, options)
+        prepared = prepare(host, manifest, options, moves=moves)
         decision = _decide(host, prepared, options)
         report = replace(report, mode=decision.mode, mode_reason=decision.reason)
         if approve(prepared):
             report = apply(host, prepared, report, options)
-            if decision.mode is SyncMode.FULL and report.outcome in DONE:
-                report = replace(report, findings=_check(host, prepared, options))
+            if report.outcome in DONE:
+                full = decision.mode is SyncMode.FULL
+                findings = _check(host, prepared, options) if full else ()
+                if not moves:
+                    newer, more = _follow(host, manifest, prepared, options, full=full)
+                    findings += more
+                report = replace(report, findings=findings)
         else:
             report = replace(report, outcome=Outcome.DECLINED)
         report = finished()
-        return RunResult(prepared=prepared, report=report)
+        return RunResult(prepared=prepared, report=report, newer=newer)
     except Refused as error:
         report = replace(report, outcome=Outcome.REFUSED, message=error.message)
         raise
@@ -97,15 +108,35 @@ def _decide(host: Host, prepared: Prepared, options: Options) -> Decision:
 
 def _check(host: Host, prepared: Prepared, options: Options) -> tuple[str, ...]:
     """Check what this run has not asked for itself just now."""
-    before = prepared.lock_before
-    old = parse_lock(before, host.lock_path) if before is not None else Lock()
-    pins = {key: pin for key, pin in prepared.lock.pins.items() if old.pins.get(key) == pin}
     return check_everything(
         host,
         host.inventory.load_ledger(),
-        pins,
+        _kept_pins(prepared),
         threshold_hours=options.sync.threshold_hours,
     )
+
+
+def _follow(
+    host: Host, manifest: Manifest, prepared: Prepared, options: Options, *, full: bool
+) -> tuple[Mapping[ModelId, Pin], tuple[str, ...]]:
+    """Look what upstream has newer for tracked models; gives pins that could move, and findings."""
+    newer = find_newer(
+        host,
+        manifest,
+        prepared.lock.pins,
+        asked=_kept_pins(prepared),
+        refused=prepared.pins_after.moved.refused,
+        window_hours=None if full else options.sync.window_hours,
+    )
+    for finding, hint in newer.findings:
+        host.reporter.warn(finding, hint)
+    return newer.moves, tuple(finding for finding, _ in newer.findings)
+
+
+def _kept_pins(prepared: Prepared) -> Mapping[ModelId, Pin]:
+    """Give the pins that this run has not made itself just now."""
+    before = prepared.pins_before.pins.pins
+    return {key: pin for key, pin in prepared.lock.pins.items() if before.get(key) == pin}
 
 
 def _record(host: Host, report: RunReport) -> None:

@@ -11,7 +11,7 @@ from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
 from reconciler.core.ports.digests import LocalFile
-from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.ports.hub import RemoteFile, Upstream
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.source import HubOrigin, LocalOrigin, UrlOrigin
@@ -59,6 +59,10 @@ class MemoryHub:
         if (repo, revision) not in self.commits:
             raise RepositoryMissing(f"{repo} does not exist")
         return self.commits[repo, revision][-1]
+
+    def look_up(self, repo: RepoId, revision: str | None) -> Upstream:
+        """Say no more than what it stands for."""
+        return Upstream(commit=self.resolve_revision(repo, revision, anew=True), modified_at=None)
 
     def list_files(
         self,

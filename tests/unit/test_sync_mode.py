@@ -65,11 +65,14 @@ def test_run_after_a_recent_full_one_is_incremental(outcome: Outcome) -> None:
     assert decision == Decision(mode=SyncMode.INCREMENTAL, reason="the last full run is 5 h old")
 
 
-@pytest.mark.parametrize(("hours_ago", "mode"), [(167.9, "incremental"), (168.1, "full")])
-def test_old_full_run_calls_for_another(hours_ago: float, mode: str) -> None:
-    """Past the threshold, and not before, everything is looked at again."""
+@pytest.mark.parametrize(
+    ("hours_ago", "mode", "more"),
+    [(167.9, "incremental", ""), (168.1, "full", ", more than 168 h")],
+)
+def test_old_full_run_calls_for_another(hours_ago: float, mode: str, more: str) -> None:
+    """Past the threshold, and not before, everything is looked at again; the reason names it."""
     decision = chosen(last=ran(1), last_full=ran(hours_ago))
-    assert (decision.mode, decision.reason) == (mode, "the last full run is 7 days old")
+    assert (decision.mode, decision.reason) == (mode, f"the last full run is 7 days old{more}")
 
 
 def test_threshold_is_a_setting() -> None:

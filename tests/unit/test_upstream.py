@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.lock import Asked, Pin, PinnedFile
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId
-from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.ports.hub import RemoteFile, Upstream
 from reconciler.core.source import UrlOrigin
 from reconciler.engine.upstream import check_pins
 from reconciler.errors import ReconcilerError, RepositoryGated, RevisionMissing, Unreachable
@@ -26,6 +26,10 @@ class Hub:
 
     def resolve_revision(self, repo: RepoId, revision: str | None, *, anew: bool = False) -> Commit:
         """Nobody asks what a name stands for."""
+        raise NotImplementedError
+
+    def look_up(self, repo: RepoId, revision: str | None) -> Upstream:
+        """Nobody asks."""
         raise NotImplementedError
 
     def list_files(

@@ -1,10 +1,14 @@
-"""The lock as a file beside the manifest."""
+"""The lock as a file beside the manifest, and what a host keeps for itself in the same form."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from reconciler.adapters.base.files import read_if_there, translated, write_atomically
+
+# Its name beside the inventory.
+MOVED_PINS: Final = "pins.lock"
 
 
 class LockTextFile:

@@ -14,14 +14,20 @@ from reconciler.errors import UsageError
 
 
 def run(options: Namespace, settings: Settings, console: Console) -> int:
-    """Move the pins of the named models, or of all."""
+    """Move the pins of the named models, of the tracked ones, or of all."""
     manifest = load_manifest(settings)
+    tracked = [key for key, spec in manifest.models.items() if spec.track and options.tracked]
     move = chosen_models(
-        manifest.models if options.all else options.models,
+        manifest.models if options.all else [*options.models, *tracked],
         manifest.models,
         unknown="the manifest declares no model {}",
         hint="see `reconcile validate --json`",
     )
+    if not move and options.tracked:
+        raise UsageError(
+            "the manifest tracks no model, so nothing was changed",
+            hint="give a model `update: track`, or name models: reconcile update MODEL…",
+        )
     if not move:
         raise UsageError(
             "nothing was chosen, so nothing was changed",

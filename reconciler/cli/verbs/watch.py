@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 
@@ -24,6 +24,7 @@ from reconciler.core.runs import Outcome
 from reconciler.engine.loop import Contents, Schedule, watch_loop
 from reconciler.engine.reconcile import Prepared
 from reconciler.engine.run import RunResult, run_once
+from reconciler.engine.tracking import move_tracked_pins
 from reconciler.errors import ReconcilerError, UsageError
 
 
@@ -94,7 +95,20 @@ def _pass(settings: Settings, console: Console) -> RunResult:
 
     manifest = load_manifest(settings)
     with locked_host(settings, console) as host:
-        result = run_once(host, manifest, pass_options(settings), approve=approve)
+        allowed = pass_options(settings)
+        result = run_once(host, manifest, allowed, approve=approve)
+        _show(result, settings, console, stays="the manifest must change first")
+        moved = move_tracked_pins(host, manifest, allowed, result, approve=approve)
+        if moved is None:
+            return result
+        _show(moved, settings, console, stays="the pins stay as they were until upstream changes")
+    # What the loop is to know of the lock, the first of the two has done.
+    return replace(
+        moved, prepared=replace(moved.prepared, changes_lock=result.prepared.changes_lock)
+    )
+
+
+def _show(result: RunResult, settings: Settings, console: Console, *, stays: str) -> None:
     console.take_down()
     report = result.report
     if settings.json:
@@ -106,5 +120,4 @@ def _pass(settings: Settings, console: Console) -> RunResult:
     for line in report.log_lines:
         console.warn(f"container log: {line}")
     if report.outcome is Outcome.ROLLED_BACK:
-        console.fail(f"unhealthy, rolled back: {report.message}", "the manifest must change first")
-    return result
+        console.fail(f"unhealthy, rolled back: {report.message}", stays)

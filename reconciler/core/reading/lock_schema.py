@@ -117,8 +117,18 @@ class PinShape(_Shape):
         )
 
 
+_Pins = dict[Annotated[str, AfterValidator(ModelId)], PinShape]
+
+
 class LockShape(_Shape):
     """The whole lock."""
 
     version: Literal[1]
-    models: dict[Annotated[str, AfterValidator(ModelId)], PinShape]
+    models: _Pins
+
+
+class MovedPinsShape(LockShape):
+    """What a host keeps for itself; `models` are its pins."""
+
+    instead_of: _Pins
+    refused: _Pins

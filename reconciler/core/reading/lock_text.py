@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 from reconciler.core.destination import destination
 from reconciler.core.lock import Lock, Pin, PinnedFile
+from reconciler.core.moved_pins import MovedPins
 from reconciler.core.names import ModelId
 from reconciler.core.reading.shape_faults import Place, shape_faults
 from reconciler.core.reading.source_text import url_path
@@ -20,11 +21,16 @@ from reconciler.core.values import Json
 from reconciler.errors import Fault, LockInvalid
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
+
+    from reconciler.core.reading.lock_schema import PinShape
+
+    S = TypeVar("S", bound=BaseModel)
 
 LOCK_VERSION: Final = 1
 _CONFLICT: Final = re.compile(rb"^(<<<<<<< |=======\r?$|>>>>>>> )", re.MULTILINE)
 _MEND: Final = "Take the lock back from git, or remove it and run `reconcile lock`."
+_MEND_MOVED: Final = "Remove it: then the lock alone decides, and what it lacks is resolved anew."
 
 
 def parse_lock(data: bytes, path: str) -> Lock:
@@ -40,11 +46,35 @@ def parse_lock(data: bytes, path: str) -> Lock:
             [Fault(path=path, line=line, column=1, message="a merge conflict was left here")],
             hint="Take either side whole, then run `reconcile lock`: it resolves what is missing.",
         )
-    from pydantic import ValidationError
-
     from reconciler.core.reading.lock_schema import LockShape
 
-    value = _load(data, path)
+    return Lock(pins=_pins(_checked(data, path, LockShape, _MEND).models))
+
+
+def parse_moved_pins(data: bytes, path: str) -> MovedPins:
+    """Read the pins that a host keeps for itself; `path` is how errors name it.
+
+    Raises:
+        LockInvalid: it is none, or of a version we do not know.
+    """
+    from reconciler.core.reading.lock_schema import MovedPinsShape
+
+    shape = _checked(data, path, MovedPinsShape, _MEND_MOVED)
+    return MovedPins(
+        pins=_pins(shape.models),
+        instead_of=_pins(shape.instead_of),
+        refused=_pins(shape.refused),
+    )
+
+
+def _pins(shapes: Mapping[str, PinShape]) -> dict[ModelId, Pin]:
+    return {ModelId(name): pin.value() for name, pin in shapes.items()}
+
+
+def _checked(data: bytes, path: str, shape: type[S], mend: str) -> S:
+    from pydantic import ValidationError
+
+    value = _load(data, path, mend)
     version = value.get("version")
     if isinstance(version, int) and not isinstance(version, bool) and version > LOCK_VERSION:
         line, column = read_yaml(data, path).place(("version",))
@@ -54,20 +84,31 @@ def parse_lock(data: bytes, path: str) -> Lock:
             hint="Update reconciler, or take the lock back from git.",
         )
     try:
-        shape = LockShape.model_validate(value)
+        return shape.model_validate(value)
     except ValidationError as error:
         # Only now is it worth finding out where in the text everything stands.
         text = read_yaml(data, path)
-        raise LockInvalid(_faults(error, text), hint=_MEND) from error
-    pins = {ModelId(name): pin.value() for name, pin in shape.models.items()}
-    return Lock(pins=pins)
+        raise LockInvalid(_faults(error, text), hint=mend) from error
 
 
 def render_lock(lock: Lock) -> bytes:
     """Give the lock as JSON: the same bytes for the same lock, in whatever order it was made."""
-    models = {model: _pin_json(pin) for model, pin in lock.pins.items()}
+    return _rendered({"models": lock.pins})
+
+
+def render_moved_pins(moved: MovedPins) -> bytes:
+    """Give the pins that a host keeps for itself as JSON, in the form of the lock."""
+    return _rendered(
+        {"models": moved.pins, "instead_of": moved.instead_of, "refused": moved.refused}
+    )
+
+
+def _rendered(parts: Mapping[str, Mapping[ModelId, Pin]]) -> bytes:
+    pins = {
+        name: {model: _pin_json(pin) for model, pin in part.items()} for name, part in parts.items()
+    }
     text = json.dumps(
-        {"version": LOCK_VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False
+        {"version": LOCK_VERSION, **pins}, indent=2, sort_keys=True, ensure_ascii=False
     )
     return f"{text}\n".encode()
 
@@ -127,25 +168,25 @@ def _file_json(file: PinnedFile) -> dict[str, Json]:
     return words
 
 
-def _load(data: bytes, path: str) -> dict[str, Any]:
+def _load(data: bytes, path: str, mend: str) -> dict[str, Any]:
     try:
         value = json.loads(data.decode(), object_pairs_hook=_once_each)
     except _DuplicateKey as error:
         faults = read_yaml(data, path).faults or [
             Fault(path=path, line=0, column=0, message=f"the key {error.key!r} stands twice")
         ]
-        raise LockInvalid(faults, hint=_MEND) from error
+        raise LockInvalid(faults, hint=mend) from error
     except json.JSONDecodeError as error:
         fault = Fault(
             path=path, line=error.lineno, column=error.colno, message=f"not JSON: {error.msg}"
         )
-        raise LockInvalid([fault], hint=_MEND) from error
+        raise LockInvalid([fault], hint=mend) from error
     except (ValueError, RecursionError) as error:
         fault = Fault(path=path, line=0, column=0, message=f"not a lock: {error}")
-        raise LockInvalid([fault], hint=_MEND) from error
+        raise LockInvalid([fault], hint=mend) from error
     if not isinstance(value, dict):
         fault = Fault(path=path, line=1, column=1, message="not a lock: it is no JSON object")
-        raise LockInvalid([fault], hint=_MEND)
+        raise LockInvalid([fault], hint=mend)
     return value
 
 
