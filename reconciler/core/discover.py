@@ -24,18 +24,17 @@ from reconciler.core.filesets import (
     quant_in_name,
     shard_paths,
 )
-from reconciler.core.guards import Refusal
+from reconciler.core.generated import generated_command
 from reconciler.core.ledger import Ledger, LedgerModel
 from reconciler.core.llamaswap.commandline import UnbalancedQuote, split_command, strip_comments
 from reconciler.core.llamaswap.macros import expand, macro_texts
-from reconciler.core.llamaswap.render import render_cmd
-from reconciler.core.llamaswap.serve_paths import ServePaths
-from reconciler.core.manifest import Discover, Serve
+from reconciler.core.manifest import Discover
 from reconciler.core.mapping import as_served
 from reconciler.core.names import InvalidName, ModelId, RelPath
 from reconciler.core.observed import GgufFile, Observed, OnDisk
 from reconciler.core.ownership import EntryDifference, scaffold_entry, withdraw_entry
 from reconciler.core.ports.hub import RemoteFile
+from reconciler.core.refusal import Refusal
 from reconciler.errors import Refused
 
 # What a file says of itself that is no model of its own.
@@ -137,7 +136,7 @@ def discover(
             sets.append(item)
             continue
         try:
-            cmd = _command(item, observed, server)
+            cmd = generated_command(item.path, item.mmproj, observed, server)
         except Refused as error:
             stalled[ModelId(item.path)] = Stall(reason=error.message, hint=error.hint)
             sets.append(replace(item, problem=error.message))
@@ -290,14 +289,6 @@ def _names_of(path: RelPath, observed: Observed) -> Iterator[str]:
         yield as_served(path, observed)
     except Refused:
         return
-
-
-def _command(item: DiscoveredSet, observed: Observed, server: str) -> str:
-    paths = ServePaths(
-        model=as_served(item.path, observed),
-        mmproj=as_served(item.mmproj, observed) if item.mmproj is not None else None,
-    )
-    return render_cmd(Serve(), paths, server)
 
 
 def _withdrawn(

@@ -1,17 +1,18 @@
 """Work out what is ours where the ledger is lost: from the lock, the disk and the config alone.
 
 A file is ours where lock and digest agree and our `.sha256` stands beside it; an entry where the
-lock names the model and its `cmd` names the locked path. Everything else counts as found. The copy
-of the ledger is a hint: it may add what stood there before us, and take a claim back, never make
-one.
+lock names the model and its `cmd` names the locked path, or where it is word for word what is
+generated for an undeclared file. Everything else counts as found. The copy of the ledger is a hint:
+it may add what stood there before us, and take a claim back, never make one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.edits import ConfigView, EntryView
+from reconciler.core.generated import generated_for
 from reconciler.core.ledger import (
     Ledger,
     LedgerEntry,
@@ -38,7 +39,8 @@ class Evidence:
     `observed` holds the digests of the files at the lock's paths, and `stamps` those that the
     `.sha256` beside them name. `config` is None where none is managed. `declared` are the
     manifest's models, and `hint` is the copy of the ledger, if there is one. `remembered`: an
-    earlier run is known to have applied models to this folder.
+    earlier run is known to have applied models to this folder. `server` is llama-server's path in
+    commands where the manifest asks for generated entries, None where it does not.
     """
 
     lock: Lock
@@ -48,6 +50,7 @@ class Evidence:
     declared: Mapping[ModelId, ModelSpec]
     hint: Ledger | None
     remembered: bool
+    server: str | None = None
 
     @property
     def speaks_of_us(self) -> bool:
@@ -63,12 +66,12 @@ def recover_ledger(evidence: Evidence) -> Ledger:
     models: dict[ModelId, LedgerModel] = {}
     files: dict[RelPath, LedgerFile] = {}
     for key, pin in evidence.lock.pins.items():
-        ours = _our_files(pin, evidence, hint)
+        stamped = _stamped_files(pin, evidence, hint)
         entry = _our_entry(key, pin, evidence, hint)
-        if not ours and entry is None:
+        if not stamped and entry is None:
             continue
         before = hint.models.get(key)
-        files |= ours
+        files |= stamped
         models[key] = LedgerModel(
             id=key,
             files=tuple(file.path for file in pin.files),
@@ -76,6 +79,7 @@ def recover_ledger(evidence: Evidence) -> Ledger:
             protect=before is not None and before.protect,
             source=pin.asked.source,
         )
+    models = {model.id: model for model in _generated(evidence)} | models
     if not models:
         return Ledger()
     return Ledger(
@@ -97,23 +101,37 @@ def _hint_for_this_config(evidence: Evidence) -> Ledger:
     return replace(hint, models=models, scaffold=Scaffold())
 
 
-def _our_files(pin: Pin, evidence: Evidence, hint: Ledger) -> dict[RelPath, LedgerFile]:
-    ours = {}
+def _stamped_files(pin: Pin, evidence: Evidence, hint: Ledger) -> dict[RelPath, LedgerFile]:
+    """Give the files that have our `.sha256`; one whose bytes do not prove it counts as found."""
+    stamped = {}
     for file in pin.files:
+        if evidence.stamps.get(file.path) != file.sha256:
+            continue
         seen = evidence.observed.files.get(file.path)
         known = hint.files.get(file.path)
-        if (
-            seen is not None
-            and seen.sha256 == file.sha256 == evidence.stamps.get(file.path)
-            and (known is None or known.provenance is Provenance.BROUGHT)
-        ):
-            ours[file.path] = LedgerFile(
-                path=file.path,
-                size_bytes=file.size_bytes,
-                sha256=file.sha256,
-                provenance=Provenance.BROUGHT,
+        is_proven = seen is not None and seen.sha256 == file.sha256
+        is_ours = is_proven and (known is None or known.provenance is Provenance.BROUGHT)
+        stamped[file.path] = LedgerFile(
+            path=file.path,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            provenance=Provenance.BROUGHT if is_ours else Provenance.FOUND,
+        )
+    return stamped
+
+
+def _generated(evidence: Evidence) -> Iterator[LedgerModel]:
+    """Give the models of the entries that read as they are generated for undeclared files."""
+    if evidence.config is None or evidence.server is None:
+        return
+    for name, view in evidence.config.models.items():
+        path = generated_for(view, evidence.observed, evidence.server)
+        if path is not None:
+            key = ModelId(name)
+            entry = LedgerEntry(
+                made=True, fields={"cmd": LedgerField(value=view.fields["cmd"].value)}
             )
-    return ours
+            yield LedgerModel(id=key, files=(), entry=entry, discovered=path)
 
 
 def _our_entry(model: ModelId, pin: Pin, evidence: Evidence, hint: Ledger) -> LedgerEntry | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
-from reconciler.core.damage import Damage, damage_of
+from reconciler.core.damage import Damage, Segments, damage_of
 from reconciler.core.ledger import LedgerFile
+from reconciler.core.ports.digests import Digests
 from reconciler.core.ports.reporting import Batch
 from reconciler.engine.host import Host
 from reconciler.errors import Interrupted, ReconcilerError
@@ -60,13 +62,20 @@ def check_by_reading(file: LedgerFile, host: Host, batch: Batch) -> FileCheck:
     except ReconcilerError as error:
         batch.leave_out(file.size_bytes)
         return FileCheck(finding=Finding.UNREADABLE, note=error.message)
-    if found.sha256 == file.sha256:
-        return FileCheck(finding=Finding.INTACT)
-    return FileCheck(
-        finding=Finding.DAMAGED,
-        damage=damage_of(good, found.segments, file.size_bytes) if good is not None else None,
-        note=_size_note(file, found.size_bytes),
-    )
+    return _compared(file, found, found.segments, host)
+
+
+def recall_check(file: LedgerFile, host: Host, *, since: datetime) -> FileCheck | None:
+    """Give what reading the file found; None unless it was read `since`, and was not touched."""
+    try:
+        seen = host.folder.look(file.path)
+    except ReconcilerError:
+        return None
+    known = host.digests.find(seen[0]) if seen is not None else None
+    read_at = host.digests.hashed_at(seen[0]) if seen is not None else None
+    if known is None or read_at is None or read_at < since:
+        return None
+    return _compared(file, known, host.digests.segments(known.sha256), host)
 
 
 def check_quickly(file: LedgerFile, host: Host) -> FileCheck:
@@ -91,11 +100,18 @@ def check_quickly(file: LedgerFile, host: Host) -> FileCheck:
     if known.sha256 == file.sha256:
         # Its bytes are the locked ones: what is wrong with its extent is so upstream.
         return FileCheck(finding=Finding.INTACT, note=extent)
-    good, found = host.digests.segments(file.sha256), host.digests.segments(known.sha256)
+    return replace(_compared(file, known, host.digests.segments(known.sha256), host), note=extent)
+
+
+def _compared(file: LedgerFile, found: Digests, segments: Segments | None, host: Host) -> FileCheck:
+    """Compare what was read with what the ledger says; `segments` are those of what was read."""
+    if found.sha256 == file.sha256:
+        return FileCheck(finding=Finding.INTACT)
+    good = host.digests.segments(file.sha256)
     return FileCheck(
         finding=Finding.DAMAGED,
-        damage=damage_of(good, found, file.size_bytes) if good and found else None,
-        note=extent,
+        damage=damage_of(good, segments, file.size_bytes) if good and segments else None,
+        note=_size_note(file, found.size_bytes),
     )
 
 

@@ -6,16 +6,16 @@ It only reports. A damaged file is remembered as such, so that the next plan see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from reconciler.core.ledger import Ledger, LedgerFile, Provenance
 from reconciler.core.lock import Pin
 from reconciler.core.names import ModelId
-from reconciler.core.observed import FileIdentity
+from reconciler.engine.file_checks import Finding, recall_check
 from reconciler.engine.host import Host
 from reconciler.engine.upstream import check_pins
-from reconciler.errors import Interrupted, ReconcilerError
+from reconciler.engine.verify import read_files
 
 
 def check_everything(
@@ -36,35 +36,18 @@ def check_everything(
     return tuple(findings)
 
 
-def _read_old_files(host: Host, ledger: Ledger, *, threshold_hours: float) -> list[tuple[str, str]]:
+def _read_old_files(
+    host: Host, ledger: Ledger, *, threshold_hours: float
+) -> Iterator[tuple[str, str]]:
     oldest = host.clock.now() - timedelta(hours=threshold_hours)
-    old: list[tuple[LedgerFile, FileIdentity]] = []
-    for path, file in ledger.files.items():
-        try:
-            found = host.folder.look(path)
-        except ReconcilerError:
-            continue  # The plan has said so.
-        if found is not None:
-            read_at = host.digests.hashed_at(found[0])
-            if read_at is None or read_at < oldest:
-                old.append((file, found[0]))
+    old = [file for file in ledger.files.values() if recall_check(file, host, since=oldest) is None]
     if not old:
-        return []
-    findings = []
-    all_bytes = sum(identity.size_bytes for _, identity in old)
-    with host.reporter.batch(len(old), all_bytes) as batch:
-        for file, identity in old:
-            try:
-                found_digests = host.digests.rehash(host.folder.full(file.path), batch)
-            except Interrupted:
-                raise
-            except ReconcilerError as error:
-                batch.leave_out(identity.size_bytes)
-                findings.append((f"{file.path} could not be read again: {error.message}", ""))
-                continue
-            if found_digests.sha256 != file.sha256:
-                findings.append(_damaged(file))
-    return findings
+        return
+    for path, check in read_files(old, host):
+        if check.finding is Finding.UNREADABLE:
+            yield f"{path} could not be read again: {check.note}", ""
+        elif check.finding is Finding.DAMAGED:
+            yield _damaged(ledger.files[path])
 
 
 def _damaged(file: LedgerFile) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Read what the files that were placed say of themselves: once for each content, the header alone.
+"""Keep what files say of themselves: of those that were placed, once for each content.
 
 None of this decides anything. Bytes that match the lock are used whatever their header says; what
 is odd about it is said, once.
@@ -14,6 +14,7 @@ from reconciler.core.gguf.header import Header, extent_complaint, read_header
 from reconciler.core.gguf.shards import check_shards
 from reconciler.core.ledger import Ledger, LedgerFile
 from reconciler.core.names import RelPath, Sha256
+from reconciler.core.observed import OnDisk
 from reconciler.engine.host import Host
 from reconciler.errors import GgufInvalid, ReconcilerError
 
@@ -42,6 +43,18 @@ def learn(host: Host, ledger: Ledger) -> None:
             found |= _read_set([ledger.files[path] for path in paths], host)
         if found:
             host.inventory.contents.record(found)
+    except ReconcilerError as error:
+        host.reporter.warn(f"what the files say was not kept: {error.message}", error.hint)
+
+
+def keep_headers(host: Host, on_disk: OnDisk | None) -> None:
+    """Keep what the headers of undeclared files said, so that the next plan need not read them.
+
+    Nothing here fails either.
+    """
+    try:
+        if on_disk is not None and on_disk.headers != host.inventory.load_headers():
+            host.inventory.save_headers(on_disk.headers)
     except ReconcilerError as error:
         host.reporter.warn(f"what the files say was not kept: {error.message}", error.hint)
 

@@ -6,19 +6,28 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from reconciler.core.beside import extra_shards
 from reconciler.core.damage import Damage
 from reconciler.core.ledger import Ledger, LedgerFile
 from reconciler.core.names import ModelId, RelPath
-from reconciler.engine.file_checks import FileCheck, Finding, check_by_reading, check_quickly
+from reconciler.engine.file_checks import (
+    FileCheck,
+    Finding,
+    check_by_reading,
+    check_quickly,
+    recall_check,
+)
 from reconciler.engine.host import Host
 from reconciler.engine.lanes import Lanes
 from reconciler.errors import ReconcilerError
 
 # A file like this keeps every reader busy by itself; of smaller ones several are read at once.
 _LARGE_BYTES: Final = 64 * 1024 * 1024
+# What was read longer ago says little of the disk as it is now.
+_CONTINUED_FOR: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +47,18 @@ class VerifiedFile:
 
 
 def verify(
-    host: Host, ledger: Ledger, models: Collection[ModelId], *, quick: bool = False
+    host: Host,
+    ledger: Ledger,
+    models: Collection[ModelId],
+    *,
+    quick: bool = False,
+    fresh: bool = False,
 ) -> tuple[VerifiedFile, ...]:
     """Check every file of the ledger, or those of `models` alone; gives them in its order.
 
     Each is read whole; with `quick` none is. What reading finds is remembered file by file, so the
-    next plan sees the damage and mends it.
+    next plan sees the damage and mends it. A check of all files that was cut short less than a day
+    ago is continued, unless it is to be `fresh`: what it has read is not read again.
 
     Raises:
         Interrupted: the person, or the system, asked us to stop.
@@ -57,8 +72,10 @@ def verify(
     ]
     if quick:
         checks = {file.path: check_quickly(file, host) for file in chosen}
+    elif models:
+        checks = dict(read_files(chosen, host))
     else:
-        checks = dict(_read_all(chosen, host))
+        checks = _check_all(chosen, host, fresh=fresh)
     return tuple(
         VerifiedFile(
             path=file.path,
@@ -77,7 +94,12 @@ def shards_of_no_set(host: Host, ledger: Ledger) -> tuple[RelPath, ...]:
     return extra_shards(ledger.files, host.folder.gguf_files().keys())
 
 
-def _read_all(files: Sequence[LedgerFile], host: Host) -> Iterator[tuple[RelPath, FileCheck]]:
+def read_files(files: Sequence[LedgerFile], host: Host) -> Iterator[tuple[RelPath, FileCheck]]:
+    """Check files by reading them, several at once where their drive likes that, as they come.
+
+    Raises:
+        Interrupted: the person, or the system, asked us to stop.
+    """
     readers = host.digests.at_once(host.folder.root)
     # With one reader there is one lane, so that nothing makes it go to and fro.
     alone_bytes = _LARGE_BYTES if readers > 1 else math.inf
@@ -94,6 +116,25 @@ def _read_all(files: Sequence[LedgerFile], host: Host) -> Iterator[tuple[RelPath
             if isinstance(result, ReconcilerError):
                 raise result
             yield file.path, result
+
+
+def _check_all(files: Sequence[LedgerFile], host: Host, *, fresh: bool) -> dict[RelPath, FileCheck]:
+    now = host.clock.now()
+    begun_at = None if fresh else host.inventory.load_check()
+    done: dict[RelPath, FileCheck] = {}
+    if begun_at is not None and timedelta() <= now - begun_at < _CONTINUED_FOR:
+        for file in files:
+            if (check := recall_check(file, host, since=begun_at)) is not None:
+                done[file.path] = check
+        host.reporter.say(
+            f"continuing the check begun at {begun_at.isoformat(timespec='seconds')}, which has "
+            f"read {len(done)} of {len(files)} files; --fresh starts over"
+        )
+    else:
+        host.inventory.save_check(now)
+    done |= read_files([file for file in files if file.path not in done], host)
+    host.inventory.save_check(None)
+    return done
 
 
 def _stamp_note(file: LedgerFile, host: Host) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from reconciler.core.yamltext.config import read_config
 from reconciler.demo.gguf_bytes import tiny_model
@@ -105,8 +110,8 @@ def test_serve_makes_an_entry_and_takes_it_back_with_the_file(host: Sandbox) -> 
 
 
 def test_edit_of_a_generated_entry_stays(host: Sandbox) -> None:
-    """What somebody edits or adds in a generated entry is never set back, and is no drift; a field
-    that is taken out is filled in again.
+    """What somebody edits or adds in a generated entry is never set back; the edit is told until a
+    run has seen it, and what they add is theirs. A field that is taken out is filled in again.
     """
     host.write_manifest("", policy="{discover: serve}")
     old = put(host, "old.gguf")
@@ -115,9 +120,12 @@ def test_edit_of_a_generated_entry_stays(host: Sandbox) -> None:
     assert "ttl: 7" in edited
     host.config.write_text(edited)
     plan = host.plan()
-    assert (plan["actions"], plan["drift"]) == ([], [])
+    assert plan["actions"] == []
+    (drift,) = plan["drift"]
+    assert (drift["key"], drift["origin"], drift["kept"]) == ("cmd", "discovered", True)
     host.apply()
     assert host.config.read_text() == edited
+    assert host.plan()["drift"] == []
     head, _, rest = edited.partition("  old:\n    cmd:")
     host.config.write_text(f"{head}  old:\n    ttl: 7\n")
     assert "ttl: 7" in rest
@@ -253,3 +261,91 @@ def test_plan_that_was_remembered_sees_a_new_file(host: Sandbox) -> None:
         assert host.run("--plan").out.startswith("In sync")
     put(host, "deep/down/two.gguf")
     assert "+ deep/down/two" in host.run("--plan").out
+
+
+@pytest.mark.parametrize("policy", ["report", "serve"])
+def test_headers_of_undeclared_files_are_read_once(host: Sandbox, policy: str) -> None:
+    """After a run a plan reads no header that it has read: it tells the same without, and looks
+    again at a file that changed, or that nobody could read.
+    """
+    host.write_manifest("", policy=f"{{discover: {policy}}}")
+    old = put(host, "old.gguf")
+    put(host, "torn.gguf", b"GGUF\x03\0\0\0torn")
+    put(host, "words.gguf", b"these are no weights")
+    host.apply()
+    told, stamps = listed(host), {path: path.stat() for path in host.models.glob("*.gguf")}
+    assert told["old.gguf"]["architecture"] == "llama"
+    # As long as before and of the same time: what is told of them now was remembered.
+    for path, stamp in stamps.items():
+        path.write_bytes(bytes(stamp.st_size))
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert listed(host) == told
+    old.write_bytes(tiny_model("old", payload_bytes=5000, seed=1, quant_file_type=7))
+    assert listed(host)["old.gguf"]["quant"] == "Q8_0"
+
+
+def test_served_file_that_is_being_written_anew_keeps_its_entry(host: Sandbox) -> None:
+    """A header that is torn for the moment takes no entry out that was there before."""
+    host.write_manifest("", policy="{discover: serve}")
+    old = put(host, "old.gguf")
+    host.apply()
+    old.write_bytes(b"GGUF\x03\0\0\0torn")
+    for _ in range(2):
+        assert host.plan()["actions"] == []
+        host.apply()
+    assert keys(host) == ["old"]
+
+
+@pytest.mark.parametrize("with_copy", [True, False])
+def test_generated_entry_is_ours_again_after_a_lost_inventory(
+    host: Sandbox, with_copy: bool
+) -> None:
+    """An entry that reads word for word as the generated one is known, whether its file is still
+    there or not, and goes with it; one that somebody edited is theirs.
+    """
+    host.write_manifest("", policy="{discover: serve}")
+    gone = put(host, "deep/down/old-Q4_K_M.gguf")
+    put(host, "deep/down/mmproj-F16.gguf")
+    kept = put(host, "kept.gguf")
+    put(host, "edited.gguf")
+    host.apply()
+    edited = host.config.read_text().replace("edited.gguf", "edited.gguf -ngl 9")
+    host.config.write_text(edited)
+    state = host.models / ".reconciler"
+    if with_copy:
+        (state / "inventory.db").unlink()
+    else:
+        shutil.rmtree(state)
+    assert host.plan()["actions"] == []
+    gone.unlink()
+    host.apply()
+    assert keys(host) == ["edited", "kept"]
+    assert "edited.gguf -ngl 9" in host.config.read_text()
+    kept.unlink()
+    host.apply()
+    assert keys(host) == ["edited"]
+
+
+def test_entry_of_somebody_else_is_not_taken_for_a_generated_one(host: Sandbox) -> None:
+    """Another name, another command or one more field: it was never generated, and stays."""
+    host.write_manifest("", policy="{discover: serve}")
+    put(host, "ours.gguf")
+    host.apply()
+    ours = read_config(host.config.read_bytes(), "config").models["ours"].fields["cmd"].value
+    assert isinstance(ours, str)
+    commands = {name: ours.replace("ours.gguf", f"{name}.gguf") for name in ("one", "two", "three")}
+    for name in commands:
+        put(host, f"{name}.gguf")
+    host.config.write_text(
+        f"{host.config.read_text()}"
+        f"  uno:\n    cmd: {json.dumps(commands['one'])}\n"
+        f"  two:\n    cmd: {json.dumps(commands['two'] + ' -c 4096')}\n"
+        f"  three:\n    cmd: {json.dumps(commands['three'])}\n    ttl: 7\n"
+    )
+    host.apply()
+    put(host, "words.txt", b"so the folder is not empty")
+    (host.models / ".reconciler" / "inventory.db").unlink()
+    for name in (*commands, "ours"):
+        (host.models / f"{name}.gguf").unlink()
+    host.apply()
+    assert keys(host) == ["uno", "two", "three"]

@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
+from tests.support.rot import flip
 from tests.support.sandbox import CONFIG, Sandbox
 
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n    serve: {ttl: 300}\n"
@@ -51,7 +52,7 @@ def drop_all(host: Sandbox) -> None:
 def drop_memory_too(host: Sandbox) -> None:
     """Delete all that is kept, also outside of the models folder."""
     shutil.rmtree(state(host))
-    shutil.rmtree(host.home / ".local" / "state")
+    shutil.rmtree(host.home / ".local" / "state", ignore_errors=True)
 
 
 def garbage(host: Sandbox) -> None:
@@ -244,3 +245,110 @@ def test_words_that_somebody_added_to_a_command_outlive_the_loss(applied: Sandbo
     drop_all(applied)
     applied.apply()
     assert applied.config.read_text() == edited
+
+
+@pytest.mark.parametrize("lose", [*LOSSES, *DAMAGES])
+def test_verify_and_repair_know_our_files_without_the_inventory(
+    applied: Sandbox, lose: Callable[[Sandbox], None]
+) -> None:
+    """Right after the loss, with no run in between, both kinds of `verify` check every file that
+    the lock proves to be ours, and `repair` brings one that is gone.
+    """
+    lose(applied)
+    for arguments in (("verify", "--quick"), ("verify",)):
+        result = applied.run(*arguments, "--json")
+        assert (result.code, "2 files are ours" in result.err) == (0, True)
+        assert [item["path"] for item in result.json["files"]] == [CHAT_PATH, CODE_PATH]
+    (applied.models / CHAT_PATH).unlink()
+    lose(applied)
+    assert applied.run("verify", "chat").code == 3
+    assert applied.run("repair", "--yes").code == 0
+    assert CHAT_PATH in applied.model_files()
+    assert applied.run("verify").code == 0
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_quick_verify_and_status_write_nothing_after_the_loss(
+    applied: Sandbox, lose: Callable[[Sandbox], None]
+) -> None:
+    """Commands that only look leave no trace, and see what was there before."""
+    lose(applied)
+    before = applied.snapshot()
+    assert applied.run("verify", "--quick").code == 0
+    models = applied.run("status", "--json").json["models"]
+    assert [(item["model"], item["files"]) for item in models] == [("chat", 1), ("code", 1)]
+    assert applied.snapshot() == before
+
+
+def test_verify_needs_no_manifest_and_no_config_to_know_our_files(applied: Sandbox) -> None:
+    """A manifest and a config that nobody can read do not keep it from checking files; that the
+    lock alone tells which are ours is said.
+    """
+    applied.manifest.write_text("[")
+    applied.config.write_text("[")
+    result = applied.run("verify")
+    assert (result.out[:15], "by the lock alone" in result.err) == ("Intact: 2 files", False)
+    drop_all(applied)
+    result = applied.run("verify")
+    assert (result.out[:15], "by the lock alone" in result.err) == ("Intact: 2 files", True)
+
+
+def test_without_a_lock_nothing_is_proven_and_that_is_said(applied: Sandbox) -> None:
+    """Inventory and lock lost together: nothing can be checked, and nobody calls that intact
+    without a word.
+    """
+    drop_all(applied)
+    applied.lock.unlink()
+    result = applied.run("verify", "--json")
+    assert result.json["files"] == []
+    assert "nothing here can be proven to be ours" in result.err
+
+
+def test_damaged_file_is_told_after_the_loss_and_is_no_longer_ours(applied: Sandbox) -> None:
+    """Its digest would have proven it: `verify` tells the damage, and nothing replaces the file."""
+    flip(applied.models / CHAT_PATH, 30_000)
+    rotten = (applied.models / CHAT_PATH).read_bytes()
+    drop_all(applied)
+    result = applied.run("verify", "--json")
+    findings = {item["path"]: item["finding"] for item in result.json["files"]}
+    assert (result.code, findings) == (3, {CHAT_PATH: "damaged", CODE_PATH: "intact"})
+    repaired = applied.run("repair", "--yes")
+    assert (repaired.code, "not ours" in repaired.out + repaired.err) == (4, True)
+    assert (applied.models / CHAT_PATH).read_bytes() == rotten
+
+
+def test_looking_does_not_forget_that_there_were_models(applied: Sandbox) -> None:
+    """A command that finds the inventory lost leaves the proof to the run that mends it: entries of
+    files that were found are known by the memory of the folder alone.
+    """
+    for path in (CHAT_PATH, CODE_PATH):
+        (applied.models / f"{path}.sha256").unlink()
+    drop_all(applied)
+    assert applied.run("verify").code == 0
+    applied.write_manifest("")
+    actions = [item["action"] for item in applied.plan("--allow-prune")["actions"]]
+    assert actions == ["remove_entry", "remove_entry"]
+
+
+@pytest.mark.parametrize("verb", [["list"], ["search", "chat"], ["history"]], ids=" ".join)
+@pytest.mark.parametrize("lose", [drop_database, drop_all, garbage])
+def test_lost_inventory_is_no_empty_one(
+    applied: Sandbox, lose: Callable[[Sandbox], None], verb: list[str]
+) -> None:
+    """Commands that show what is known of the models say that it is lost, and the way out."""
+    assert applied.run(*verb).err == ""
+    lose(applied)
+    said = applied.run(*verb).err
+    assert "is lost: what was applied here is not known" in said
+    assert "`reconcile` works it out" in said
+    applied.apply()
+    assert applied.run(*verb).err == ""
+
+
+def test_damage_that_a_search_meets_is_an_error(applied: Sandbox) -> None:
+    """What is only shown is read unchecked: damage that is met then is said, and nothing moved."""
+    spoil_a_page(applied)
+    before = applied.snapshot()
+    result = applied.run("list")
+    assert (result.code, "is damaged" in result.err) == (1, True)
+    assert applied.snapshot() == before

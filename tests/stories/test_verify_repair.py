@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.core.damage import SEGMENT_BYTES
 from reconciler.demo.gguf_bytes import tiny_model
+from tests.support.fuse import opened
 from tests.support.rot import flip
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
@@ -210,6 +214,151 @@ def test_unknown_files_are_hashed_with_a_total(host: Sandbox) -> None:
     assert total["files"] == 3
     hashed = [item for item in events if item.get("event") == "transfer.end"]
     assert [item["doing"] for item in hashed] == ["hashing"] * 3
+
+
+SETS = """\
+  sharded:
+    source: acme/sharded-GGUF:Q4_K_M
+    mmproj: auto
+    draft: acme/draft-GGUF:Q4_K_M
+    files:
+      lora: hf://acme/lora-GGUF/lora.gguf
+"""
+SHARDS = {
+    f"sharded-Q4_K_M-0000{number}-of-00002.gguf": tiny_model(
+        "sharded", payload_bytes=SEGMENT_BYTES + 70_000, seed=number, shard=(number, 2)
+    )
+    for number in (1, 2)
+}
+OTHERS = {
+    "mmproj-F16.gguf": tiny_model("eyes", payload_bytes=SEGMENT_BYTES + 5, seed=5),
+    "draft-Q4_K_M.gguf": tiny_model("draft", payload_bytes=30_000, seed=6),
+    "lora.gguf": tiny_model("lora", payload_bytes=2 * SEGMENT_BYTES, seed=7),
+}
+
+
+def test_a_flipped_byte_in_every_kind_of_file_is_mended_by_its_segment_alone(host: Sandbox) -> None:
+    """Shards, projector, draft and further files alike: at the first byte, the last, and on both
+    sides of a segment's border, the damage is found, and of each file one segment is fetched.
+    """
+    eyes, draft, lora = OTHERS
+    host.hub.add_commit("acme/sharded-GGUF", {**SHARDS, eyes: OTHERS[eyes]})
+    host.hub.add_commit("acme/draft-GGUF", {draft: OTHERS[draft]})
+    host.hub.add_commit("acme/lora-GGUF", {lora: OTHERS[lora]})
+    host.write_manifest(SETS)
+    host.apply()
+    good = host.model_files()
+    models = {path: data for path, data in good.items() if path.endswith(".gguf")}
+    assert {path.rpartition("/")[2] for path in models} == {*SHARDS, *OTHERS}
+    for place in (0, SEGMENT_BYTES - 1, SEGMENT_BYTES, LAST):
+        wanted_bytes = 0
+        for path, data in models.items():
+            at = min(place, len(data) - 1)
+            flip(host.models / path, at)
+            start = at // SEGMENT_BYTES * SEGMENT_BYTES
+            wanted_bytes += min(SEGMENT_BYTES, len(data) - start)
+        found = host.run("verify", "--json").json["files"]
+        assert [item["damage"]["damaged"] for item in found] == [1] * len(models)
+        host.hub.forget_requests()
+        assert host.run("repair", "--yes").code == 0
+        assert (host.model_files(), sent_bytes(host)) == (good, wanted_bytes)
+
+
+def forget_segments(host: Sandbox) -> None:
+    """Make the inventory one of an older version, which kept no segments."""
+    inventory = host.models / ".reconciler" / "inventory.db"
+    with closing(sqlite3.connect(inventory)) as database, database:
+        database.execute("DELETE FROM segments")
+
+
+def test_file_without_known_segments_is_fetched_whole_once(applied: Sandbox) -> None:
+    """What an older version placed is checked by sha256, and mended by all of its bytes; from then
+    on its segments are known.
+    """
+    forget_segments(applied)
+    flip(model(applied), 5)
+    (file,) = applied.run("verify", "--json").json["files"]
+    assert (file["finding"], file["damage"]) == ("damaged", None)
+    assert applied.run("repair", "--yes").code == 0
+    assert (model(applied).read_bytes(), sent_bytes(applied)) == (DATA, len(DATA))
+    flip(model(applied), 5)
+    applied.hub.forget_requests()
+    assert applied.run("repair", "--yes").code == 0
+    assert (model(applied).read_bytes(), sent_bytes(applied)) == (DATA, SEGMENT_BYTES)
+
+
+def test_intact_file_without_known_segments_gets_them_by_verify(applied: Sandbox) -> None:
+    """One pass over an intact file of an older version is enough to locate damage to come."""
+    forget_segments(applied)
+    assert applied.run("verify").code == 0
+    flip(model(applied), LAST)
+    (file,) = applied.run("verify", "--json").json["files"]
+    assert file["damage"]["damaged"] == 1
+
+
+def read_files(stderr: str) -> list[str]:
+    """Give the names of the files that a command says it has read, from its log as JSON."""
+    events = [json.loads(line) for line in stderr.splitlines()]
+    return [item["file"] for item in events if item.get("event") == "transfer.start"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_check_that_was_cut_short_is_continued(applied: Sandbox, how: signal.Signals) -> None:
+    """Whatever ended it, the next one reads only what is left or was touched, says so, and tells
+    all files; `--fresh` reads everything, and so does the one after a check that was finished.
+    """
+    size_bytes = len(applied.add_repo("acme/code-GGUF")["code-Q4_K_M.gguf"])
+    applied.write_manifest(CHAT + "  code:\n    source: acme/code-GGUF:Q4_K_M\n")
+    applied.apply()
+    code = applied.models / "acme/code-GGUF/code-Q4_K_M.gguf"
+    flip(model(applied), 5)
+    applied.settings["RECONCILER_HASH_JOBS"] = "1"
+    # Sparse, so it costs no room; as large as a file that takes minutes.
+    os.truncate(code, 64 * 1024**3)
+    process = applied.start("verify", "--log-format", "json")
+    try:
+        assert process.stderr is not None
+        begun = (json.loads(line) for line in process.stderr)
+        names = (item["file"] for item in begun if item.get("event") == "transfer.start")
+        assert any(name == code.name for name in names), "it never came to the second file"
+        process.send_signal(how)
+        process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.communicate()
+    os.truncate(code, size_bytes)
+    applied.settings["RECONCILER_LOG_FORMAT"] = "json"
+    again = applied.run("verify", "--json")
+    assert ("read 1 of 2 files" in again.err, read_files(again.err)) == (True, [code.name])
+    findings = {item["path"]: item["finding"] for item in again.json["files"]}
+    assert (again.code, findings[PATH]) == (3, "damaged")
+    (chat,) = (item for item in again.json["files"] if item["path"] == PATH)
+    assert chat["damage"]["extents"] == [[0, SEGMENT_BYTES]]
+    after = applied.run("verify")
+    assert ("continuing" in after.err, set(read_files(after.err))) == (False, {NAME, code.name})
+
+
+def test_fresh_and_old_checks_start_over(applied: Sandbox) -> None:
+    """Of a check that was begun before all of this was read, `--fresh` reads every file again; so
+    does everybody after a day, who names models, and where nothing was read since it began.
+    """
+    applied.settings["RECONCILER_LOG_FORMAT"] = "json"
+
+    def leave_unfinished(hours: float) -> None:
+        begun_at = datetime.now(UTC) - timedelta(hours=hours)
+        with opened(applied) as (host, _):
+            host.inventory.save_check(begun_at)
+
+    leave_unfinished(23)
+    assert read_files(applied.run("verify").err) == []
+    leave_unfinished(23)
+    assert read_files(applied.run("verify", "--fresh").err) == [NAME]
+    leave_unfinished(25)
+    assert read_files(applied.run("verify").err) == [NAME]
+    leave_unfinished(23)
+    assert read_files(applied.run("verify", "chat").err) == [NAME]
+    leave_unfinished(0)
+    assert read_files(applied.run("verify").err) == [NAME]
 
 
 def test_ctrl_c_ends_the_reading_of_a_large_file_soon(applied: Sandbox) -> None:

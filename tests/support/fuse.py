@@ -18,7 +18,7 @@ from reconciler.engine.run import RunResult, run_once
 from tests.support.fakes import FakeClock, FakeLlamaSwap
 from tests.support.sandbox import Sandbox
 
-PORTS = ("folder", "inventory", "config", "lock", "digests", "transfer", "runtime")
+PORTS = ("folder", "inventory", "config", "lock", "moved", "digests", "transfer", "runtime")
 # Every call that changes something that lasts.
 CHANGES = {
     "put",

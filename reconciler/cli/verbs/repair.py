@@ -20,7 +20,7 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Verify; where something is not as it should be, run the main job, which mends it."""
     manifest = load_manifest(settings)
     with locked_host(settings, console) as host:
-        files, extra = look(host, options.models)
+        files, extra = look(host, settings, options.models, fresh=options.fresh)
         console.take_down()
         if not settings.json:
             style = Style(sys.stdout, no_color=settings.no_color)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from functools import partial
 
 from reconciler.cli.console import Console
 from reconciler.cli.findings_text import bad_files, findings_to_json, render_findings
 from reconciler.cli.model_names import chosen_models
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style
-from reconciler.cli.wiring import locked_host, open_host
+from reconciler.cli.wiring import load_manifest, locked_host, open_host
 from reconciler.core.names import RelPath
 from reconciler.engine.file_checks import Finding
 from reconciler.engine.host import Host
+from reconciler.engine.recovery import known_files
 from reconciler.engine.verify import VerifiedFile, shards_of_no_set, verify
 
 _DAMAGE = 3
@@ -29,7 +31,9 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
         else locked_host(settings, console)
     )
     with opened as host:
-        files, extra = look(host, options.models, quick=options.quick)
+        files, extra = look(
+            host, settings, options.models, quick=options.quick, fresh=options.fresh
+        )
     console.take_down()
     if settings.json:
         print(json.dumps(findings_to_json(files, extra), indent=2))
@@ -47,11 +51,17 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
 
 
 def look(
-    host: Host, names: list[str], *, quick: bool = False
+    host: Host,
+    settings: Settings,
+    names: list[str],
+    *,
+    quick: bool = False,
+    fresh: bool = False,
 ) -> tuple[tuple[VerifiedFile, ...], tuple[RelPath, ...]]:
     """Verify the models named, or all; gives files, and shards of no set. Raises `UsageError`."""
-    ledger = host.inventory.load_ledger()
+    ledger = known_files(host, partial(load_manifest, settings))
     models = chosen_models(
         names, ledger.models, unknown="no model {} was applied here", hint="see `reconcile status`"
     )
-    return verify(host, ledger, models, quick=quick), shards_of_no_set(host, ledger)
+    files = verify(host, ledger, models, quick=quick, fresh=fresh)
+    return files, shards_of_no_set(host, ledger)
