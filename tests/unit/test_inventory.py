@@ -170,6 +170,23 @@ def test_database_that_another_process_holds_is_no_damage(
         assert "aside" not in caught.value.hint
 
 
+def test_database_written_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
+    """A reader without locks meets pages of two states when a run writes meanwhile: it is told to
+    look again, and nobody to move the inventory away.
+    """
+    many = {ModelId(f"m{number}"): f"{number:064x}" for number in range(6000)}
+    models = {key: LedgerModel(id=key, files=(), source=text) for key, text in many.items()}
+    with open_inventory(tmp_path) as inventory:
+        inventory.save_ledger(Ledger(models=models, device=7))
+    with open_inventory(tmp_path, for_writing=False) as reader:
+        assert reader.count_models() == 6000
+        with open_inventory(tmp_path) as inventory:
+            inventory.save_ledger(Ledger(models=dict(list(models.items())[:4000]), device=7))
+        with pytest.raises(LockHeld, match="while it was read") as caught:
+            reader.load_ledger()
+        assert caught.value.hint == "run again"
+
+
 WRITER = """
 import os, signal, sys
 from pathlib import Path

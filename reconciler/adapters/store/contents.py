@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from reconciler.adapters.store.database import translated_sqlite
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.facts_text import facts_to_json
 from reconciler.core.names import Sha256
+from reconciler.core.observed import FileIdentity
 
 
 class Contents:
     """The `content` table of an open inventory.
 
     All methods raise DiskFull, LockHeld, Refused or ReconcilerError where the database `path` names
-    cannot be used.
+    cannot be used. `unlocked` is as for `translated_sqlite`.
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, path: Path, unlocked: FileIdentity | None = None
+    ) -> None:
         self._database = database
         self._path = path
+        self._unlocked = unlocked
 
     def facts(self) -> Mapping[Sha256, GgufFacts]:
         """Give what is known of all contents; those whose header could not be read are left out."""
         from reconciler.adapters.store.model_tables import load_facts
 
-        with translated_sqlite(self._path):
+        with translated_sqlite(self._path, self._unlocked):
             return load_facts(self._database)
 
     def known(self) -> frozenset[Sha256]:
         """Give the digests of all contents that were read, whether they could be understood."""
-        with translated_sqlite(self._path):
+        with translated_sqlite(self._path, self._unlocked):
             rows = self._database.execute("SELECT sha256 FROM content").fetchall()
         return frozenset(Sha256(row[0]) for row in rows)
+
+    def facts_of(self, digests: Collection[Sha256]) -> Mapping[Sha256, GgufFacts]:
+        """Give what is known of these contents, and could be understood."""
+        from reconciler.adapters.store.model_tables import load_facts
+
+        with translated_sqlite(self._path, self._unlocked):
+            return load_facts(self._database, digests)
 
     def record(self, found: Mapping[Sha256, tuple[int, GgufFacts | None]]) -> None:
         """Keep what files say: by digest, the size in bytes and the facts.
@@ -45,7 +56,7 @@ class Contents:
         """
         from reconciler.adapters.store.model_tables import rewrite_models
 
-        with translated_sqlite(self._path), self._database:
+        with translated_sqlite(self._path, self._unlocked), self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO content (sha256, size_bytes, facts) VALUES (?, ?, ?)",
                 [

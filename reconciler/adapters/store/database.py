@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler.adapters.base.files import free_bytes
+from reconciler.adapters.base.files import free_bytes, identity_of, translated
+from reconciler.core.observed import FileIdentity
 from reconciler.errors import DiskFull, InventoryDamaged, LockHeld, ReconcilerError, Refused
 
 MEND = "move it aside and run again: what is ours is then worked out from the disk and the lock"
@@ -24,10 +25,12 @@ _FORBIDDEN = {
 
 
 @contextmanager
-def translated_sqlite(path: Path) -> Iterator[None]:
+def translated_sqlite(path: Path, unlocked: FileIdentity | None = None) -> Iterator[None]:
     """Turn what SQLite says about the database at `path` into our own words.
 
     Only a file that is damaged is advised to be moved away: it may be all that knows what is ours.
+    `unlocked` is its identity when it was opened without locks, as readers do that leave no trace:
+    to them it looks damaged where another process has written to it since.
     """
     try:
         yield
@@ -52,8 +55,20 @@ def translated_sqlite(path: Path) -> Iterator[None]:
                 hint="look at the disk it lies on, and run again",
             ) from error
         if kind in _DAMAGED:
+            check_unchanged(path, unlocked)
             raise InventoryDamaged(f"{path} is damaged: {error}", hint=MEND) from error
         raise ReconcilerError(f"{path}: {error}", hint=MEND) from error
+
+
+def check_unchanged(path: Path, unlocked: FileIdentity | None) -> None:
+    """See that nobody wrote to a database since it was opened as `unlocked`. Raises `LockHeld`."""
+    if unlocked is None:
+        return
+    with translated(path, "looking at"):
+        if identity_of(path) != unlocked:
+            raise LockHeld(
+                f"another process has written to {path} while it was read", hint="run again"
+            )
 
 
 def _is_full(path: Path) -> bool:

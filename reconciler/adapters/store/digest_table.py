@@ -42,12 +42,15 @@ class DigestTable:
     """The `digest` table of an open database. A rename keeps a file's identity, and so its row.
 
     `path` names the database where something goes wrong with it. All methods raise DiskFull,
-    LockHeld, Refused or ReconcilerError then.
+    LockHeld, Refused or ReconcilerError then. `unlocked` is as for `translated_sqlite`.
     """
 
-    def __init__(self, database: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, path: Path, unlocked: FileIdentity | None = None
+    ) -> None:
         self._database = database
         self._path = path
+        self._unlocked = unlocked
 
     def find(self, identity: FileIdentity) -> Digests | None:
         """Give the digests of the file with exactly this identity, if they were recorded."""
@@ -61,7 +64,7 @@ class DigestTable:
 
         They are kept by content, for a file that is damaged keeps its identity and not its bytes.
         """
-        with translated_sqlite(self._path):
+        with translated_sqlite(self._path, self._unlocked):
             row = self._database.execute(
                 "SELECT value FROM segments WHERE sha256 = ?", (sha256,)
             ).fetchone()
@@ -83,7 +86,7 @@ class DigestTable:
         `hashed_at` is when the files were read, None where they were not just read.
         """
         read_at = hashed_at.astimezone(UTC).isoformat() if hashed_at is not None else None
-        with translated_sqlite(self._path), self._database:
+        with translated_sqlite(self._path, self._unlocked), self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO digest (device, inode, size_bytes, mtime_ns, sha256,"
                 " blake3, hashed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -98,7 +101,7 @@ class DigestTable:
             )
 
     def _row(self, columns: str, identity: FileIdentity) -> tuple[Any, ...] | None:
-        with translated_sqlite(self._path):
+        with translated_sqlite(self._path, self._unlocked):
             row: tuple[Any, ...] | None = self._database.execute(
                 f"SELECT {columns} FROM digest"  # noqa: S608 - the names are our own
                 " WHERE device = ? AND inode = ? AND size_bytes = ? AND mtime_ns = ?",

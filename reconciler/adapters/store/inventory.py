@@ -6,12 +6,13 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler.adapters.base.files import own_like, translated, write_atomically
+from reconciler.adapters.base.files import identity_of, own_like, translated, write_atomically
 from reconciler.adapters.store.contents import Contents
-from reconciler.adapters.store.database import MEND, translated_sqlite
+from reconciler.adapters.store.database import MEND, check_unchanged, translated_sqlite
 from reconciler.adapters.store.digest_table import DigestTable
 from reconciler.adapters.store.generation_table import (
     keep_generation,
@@ -21,9 +22,11 @@ from reconciler.adapters.store.generation_table import (
 from reconciler.adapters.store.schema import SCHEMA_VERSION, bring_up_to_date, version_of
 from reconciler.adapters.store.search_table import find_models
 from reconciler.core.generations import Generation
+from reconciler.core.gguf.seen import SeenHeader, headers_from_json, headers_to_json
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
 from reconciler.core.matches import Matches
+from reconciler.core.observed import FileIdentity
 from reconciler.core.rollout import Rollout, rollout_from_json, rollout_to_json
 from reconciler.core.runs import (
     REPORT_FORMAT,
@@ -48,24 +51,37 @@ class Inventory:
         InventoryDamaged: the file is no database any more.
         ReconcilerError: a newer version of the program wrote it.
         DiskFull: there is no room for a write.
-        LockHeld, Refused: another process holds it, or we may not use it.
+        LockHeld, Refused: another process holds it, or has written to it while it was read; or we
+            may not use it.
     """
 
-    def __init__(self, state_folder: Path, *, for_writing: bool, lost: bool = False) -> None:
-        """Open the one in `state_folder`; with `lost` it is read as if it were not there."""
+    def __init__(
+        self, state_folder: Path, *, for_writing: bool, lost: bool = False, check: bool = True
+    ) -> None:
+        """Open the one in `state_folder`; with `lost` it is read as if it were not there.
+
+        The check for damage reads the whole file. Without it damage shows where it is met, if at
+        all: enough for what is only shown, not for what is decided on.
+        """
         self.path = state_folder / "inventory.db"
         self._ledger_copy = state_folder / "ledger.json"
         self._last_sync = state_folder / "last_sync_metadata.json"
+        self._unlocked: FileIdentity | None = None
         with translated(self.path, "opening"), self._translated():
-            self._database = _in_memory() if lost else _open(self.path, for_writing=for_writing)
+            if lost:
+                self._database = _in_memory()
+            elif for_writing:
+                self._database = _open(self.path)
+            else:
+                self._database, self._unlocked = _open_for_reading(self.path)
         try:
             with self._translated():
-                self._make_or_check(for_writing=for_writing)
+                self._make_or_check(for_writing=for_writing, check=check)
         except BaseException:
             self._database.close()
             raise
-        self.digests = DigestTable(self._database, self.path)
-        self.contents = Contents(self._database, self.path)
+        self.digests = DigestTable(self._database, self.path, self._unlocked)
+        self.contents = Contents(self._database, self.path, self._unlocked)
 
     def close(self) -> None:
         """Close the file."""
@@ -130,11 +146,33 @@ class Inventory:
         with self._translated():
             return ledger_of(self._database, number)
 
-    def count_models(self) -> int:
-        """How many models the ledger has, without reading it."""
+    def count_models(self) -> int | None:
+        """How many models the ledger has, without reading it; None where there is no ledger."""
         with self._translated():
-            (count,) = self._database.execute("SELECT count(*) FROM model").fetchone()
-            return int(count)
+            row = self._database.execute(
+                "SELECT (SELECT count(*) FROM model) FROM document WHERE name = 'ledger'"
+            ).fetchone()
+            return int(row[0]) if row is not None else None
+
+    def load_headers(self) -> Mapping[FileIdentity, SeenHeader]:
+        """Give what is known of the headers of files that no model declares."""
+        body = self._document("headers")
+        with self._translated():
+            return headers_from_json(body) if body is not None else {}
+
+    def save_headers(self, headers: Mapping[FileIdentity, SeenHeader]) -> None:
+        """Keep these, and no others."""
+        self._save("headers", headers_to_json(headers))
+
+    def load_check(self) -> datetime | None:
+        """Give when the check of all files was begun that is not finished yet."""
+        body = self._document("check")
+        with self._translated():
+            return datetime.fromisoformat(body) if body is not None else None
+
+    def save_check(self, begun_at: datetime | None) -> None:
+        """Keep when a check of all files was begun; None: it is finished."""
+        self._save("check", begun_at.isoformat() if begun_at is not None else None)
 
     def record_run(self, report: RunReport) -> None:
         """Keep what a run did, and write it beside the inventory."""
@@ -200,16 +238,18 @@ class Inventory:
             text = json.dumps(document, indent=2, sort_keys=True) + "\n"
             write_atomically(self._ledger_copy, text.encode(), like=self.path)
 
-    def _make_or_check(self, *, for_writing: bool) -> None:
+    def _make_or_check(self, *, for_writing: bool, check: bool) -> None:
         version = version_of(self._database)
         if version > SCHEMA_VERSION:
             raise ReconcilerError(
                 f"{self.path} was written by a newer version (schema {version})",
                 hint="install that version, or a newer one",
             )
-        (sound,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if sound != "ok":
-            raise InventoryDamaged(f"{self.path} is damaged: {sound}", hint=MEND)
+        if check:
+            (sound,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+            if sound != "ok":
+                check_unchanged(self.path, self._unlocked)
+                raise InventoryDamaged(f"{self.path} is damaged: {sound}", hint=MEND)
         if version < SCHEMA_VERSION:
             if not for_writing:
                 self._take_into_memory()
@@ -234,40 +274,46 @@ class Inventory:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            with translated_sqlite(self.path):
+            with translated_sqlite(self.path, self._unlocked):
                 yield
         except (KeyError, TypeError, ValueError) as error:
+            check_unchanged(self.path, self._unlocked)
             raise ReconcilerError(f"{self.path} holds nonsense: {error!r}", hint=MEND) from error
 
 
-def _open(path: Path, *, for_writing: bool) -> sqlite3.Connection:
-    if for_writing:
-        if not path.exists():
-            path.touch()
-            own_like(path, path.parent)
-        # A watch loop applies from a thread of its own, and digests are told of by the threads that
-        # fetch; only ever one at a time.
-        database = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, check_same_thread=False)
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            database.close()
-            raise
-        return database
+def _open(path: Path) -> sqlite3.Connection:
     if not path.exists():
-        return _in_memory()
+        path.touch()
+        own_like(path, path.parent)
+    # A watch loop applies from a thread of its own, and digests are told of by the threads that
+    # fetch; only ever one at a time.
+    database = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _open_for_reading(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None]:
+    """Open it, and give its identity where that is without locks."""
+    if not path.exists():
+        return _in_memory(), None
+    seen = identity_of(path)
     # A reader of a WAL database makes a shared-memory file beside it. While nobody writes the log
     # is not there or empty, and the file can be read as immutable, leaving no trace.
     log = path.with_name(f"{path.name}-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    return sqlite3.connect(
-        f"file:{_quoted(path)}?{mode}",
+    unlocked = not (log.exists() and log.stat().st_size)
+    database = sqlite3.connect(
+        f"file:{_quoted(path)}?mode=ro{'&immutable=1' if unlocked else ''}",
         uri=True,
         timeout=_PATIENCE_SECONDS,
         check_same_thread=False,
     )
+    return database, seen if unlocked else None
 
 
 def _in_memory() -> sqlite3.Connection:

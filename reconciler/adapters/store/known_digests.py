@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from reconciler.adapters.base.digests import hash_file, hash_segments
 from reconciler.adapters.base.files import identity_of, translated
+from reconciler.adapters.base.user_folders import user_folder
 from reconciler.adapters.store.digest_table import DigestTable, make_digest_table
 from reconciler.adapters.store.drives import Drives
 from reconciler.core.damage import Segments
@@ -183,10 +184,8 @@ class HashedFiles:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Give the user's cache folder for this program, by the XDG rules."""
-    base = environment.get("XDG_CACHE_HOME", "")
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "reconciler"
+    """Give the user's cache folder for this program. Raises `UsageError`."""
+    return user_folder(environment, "XDG_CACHE_HOME", ".cache") / "reconciler"
 
 
 def _open_cache(folder: Path) -> sqlite3.Connection:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from reconciler.core.catalogue import Listed, catalogue
@@ -61,9 +62,17 @@ def make_model_tables(database: sqlite3.Connection) -> None:
     rewrite_models(database)
 
 
-def load_facts(database: sqlite3.Connection) -> dict[Sha256, GgufFacts]:
-    """Give what is known of all contents, by digest."""
-    rows = database.execute("SELECT sha256, facts FROM content WHERE facts IS NOT NULL").fetchall()
+def load_facts(
+    database: sqlite3.Connection, digests: Collection[Sha256] | None = None
+) -> dict[Sha256, GgufFacts]:
+    """Give what is known of contents, by digest: of all where none are named."""
+    rows: Iterable[tuple[str, str]]
+    if digests is None:
+        rows = database.execute("SELECT sha256, facts FROM content WHERE facts IS NOT NULL")
+    else:
+        asked = "SELECT sha256, facts FROM content WHERE facts IS NOT NULL AND sha256 = ?"
+        found = (database.execute(asked, (digest,)).fetchone() for digest in digests)
+        rows = (row for row in found if row is not None)
     return {Sha256(row[0]): facts_from_json(json.loads(row[1])) for row in rows}
 
 

@@ -136,6 +136,10 @@ class ModelsFolder:
         """Open the file at `path` for reading at any place, closed at the end of the block."""
         return opened(self.root / path)
 
+    def reading_kept(self, name: str) -> AbstractContextManager[ByteSource]:
+        """Open a staged or trashed file for reading, as `reading` does."""
+        return opened(self.state / name)
+
     def staged(self, sha256: Sha256) -> Path:
         """Give where the bytes of a digest are gathered, for writing.
 
@@ -212,7 +216,6 @@ class ModelsFolder:
         staged = self.state / self.stage_name(sha256, 0)
         with translated(staged, "dropping"):
             staged.unlink(missing_ok=True)
-        remove_record(staged)
         remove_record(staged)
 
     def trashed(self, sizes_bytes: Collection[int]) -> Sequence[tuple[Path, FileIdentity]]:

@@ -16,25 +16,27 @@ def open_inventory(
     state: Path,
     *,
     for_writing: bool,
+    check: bool,
     clock: Clock,
     reporter: Reporter,
     lock_timeout_seconds: float,
 ) -> Inventory:
-    """Open the inventory in `state`; a damaged one counts as lost.
+    """Open the inventory in `state`; one that is found damaged here counts as lost.
 
     For writing it is moved aside, under the run lock, so that nobody moves the new one that a
     run at work has just begun. For reading it stays, and an empty one in memory takes its place.
+    `check` is as for `Inventory`.
 
     Raises:
         LockHeld: it is damaged, and another run holds the folder.
         ReconcilerError: as `Inventory` says.
     """
     try:
-        return Inventory(state, for_writing=for_writing)
+        return Inventory(state, for_writing=for_writing, check=check)
     except InventoryDamaged as error:
         if not for_writing:
             reporter.warn(
-                f"{error.message}; this is worked out without it",
+                f"{error.message}; it counts as lost",
                 "the next run moves it aside and begins a new one",
             )
             return Inventory(state, for_writing=False, lost=True)

@@ -51,7 +51,8 @@ def find_models(database: sqlite3.Connection, words: Sequence[str], *, limit: in
 def _query(words: Sequence[str]) -> str:
     """Quote every word, for none is meant as syntax; one without a letter or digit says nothing.
 
-    SQLite ends a text at a zero character.
+    SQLite ends a text at a zero character, and takes none that is not Unicode.
     """
-    plain = [word.replace('"', " ").replace("\0", " ") for word in words]
+    whole = (word.encode(errors="replace").decode() for word in words)
+    plain = [word.replace('"', " ").replace("\0", " ") for word in whole]
     return " AND ".join(f'"{word}"*' for word in plain if any(map(str.isalnum, word)))

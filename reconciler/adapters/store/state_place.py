@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.adapters.base.files import translated
+from reconciler.adapters.base.user_folders import user_folder
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.core.filesystems import Mount
 from reconciler.core.state_places import StatePlace, choose_state_place
@@ -17,10 +18,8 @@ INVENTORY: Final = "inventory.db"
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
-    """Give the user's state folder for this program, by the XDG rules."""
-    base = environment.get("XDG_STATE_HOME", "")
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return root / "reconciler"
+    """Give the user's state folder for this program, by the XDG rules. Raises `UsageError`."""
+    return user_folder(environment, "XDG_STATE_HOME", ".local/state") / "reconciler"
 
 
 def folder_of(models_folder: Path, home: Path) -> Path:

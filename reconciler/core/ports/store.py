@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount, Room
 from reconciler.core.generations import Generation
 from reconciler.core.gguf.facts import GgufFacts
+from reconciler.core.gguf.seen import SeenHeader
 from reconciler.core.gguf.window import ByteSource
 from reconciler.core.keeping import Partial, Trash
 from reconciler.core.ledger import Ledger
@@ -51,6 +53,9 @@ class ModelsFolder(Protocol):
 
     def reading(self, path: RelPath) -> AbstractContextManager[ByteSource]:
         """Open the file at `path` for reading at any place. Raises `FileMissing`, `Refused`."""
+
+    def reading_kept(self, name: str) -> AbstractContextManager[ByteSource]:
+        """Open a staged or trashed file likewise. Raises `FileMissing`, `Refused`."""
 
     def staged(self, sha256: Sha256) -> Path:
         """Give where the bytes of a digest are gathered, safe to write to."""
@@ -147,6 +152,9 @@ class Contents(Protocol):
     def known(self) -> Collection[Sha256]:
         """Give the digests of all contents that were read, whether they could be understood."""
 
+    def facts_of(self, digests: Collection[Sha256]) -> Mapping[Sha256, GgufFacts]:
+        """Give what is known of these contents, and could be understood."""
+
     def record(self, found: Mapping[Sha256, tuple[int, GgufFacts | None]]) -> None:
         """Keep sizes in bytes and facts by digest; None where a header cannot be understood."""
 
@@ -178,6 +186,18 @@ class Inventory(Protocol):
 
     def end_rollout(self, ledger: Ledger, generation: Generation | None = None) -> None:
         """Forget the rollout and keep the ledger it ended in; with the generation it made."""
+
+    def load_headers(self) -> Mapping[FileIdentity, SeenHeader]:
+        """Give what is known of the headers of files that no model declares."""
+
+    def save_headers(self, headers: Mapping[FileIdentity, SeenHeader]) -> None:
+        """Keep these, and no others."""
+
+    def load_check(self) -> datetime | None:
+        """Give when the check of all files was begun that is not finished yet."""
+
+    def save_check(self, begun_at: datetime | None) -> None:
+        """Keep when a check of all files was begun; None: it is finished."""
 
     def record_run(self, report: RunReport) -> None:
         """Keep what a run did."""
