@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.cli.terminal import Style, printable, shortened
+from reconciler.cli.terminal import Style, printable, shortened, width_of
 
 _GAP: Final = 2
 
@@ -15,13 +15,14 @@ _GAP: Final = 2
 class Column:
     """One column. The one with the highest `rank` is left out first, and those of rank 0 never.
 
-    One with a `least` may be cut in its middle, down to so many characters. `right` sets numbers
-    under numbers.
+    One with a `least` may be cut in its middle, down to so many characters; as long as others can
+    be left out instead, not below `wanted`. `right` sets numbers under numbers.
     """
 
     head: str
     rank: int = 0
     least: int | None = None
+    wanted: int = 0
     right: bool = False
 
 
@@ -39,7 +40,7 @@ def lay_out(
     """Give the head and a line for each row; everything where the stream has no width."""
     rows = [[Cell(one_line(cell.text), cell.style) for cell in row] for row in rows]
     widths = [
-        max(len(text) for text in (column.head, *(row[place].text for row in rows)))
+        max(width_of(text) for text in (column.head, *(row[place].text for row in rows)))
         for place, column in enumerate(columns)
     ]
     shown = _fit(columns, widths, style.width)
@@ -63,11 +64,14 @@ def _fit(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> 
         at_least = columns[place].least
         return shown[place] if at_least is None else min(shown[place], at_least)
 
+    def wanted(place: int) -> int:
+        return max(least(place), min(shown[place], columns[place].wanted))
+
     def too_wide(width: int) -> int:
         return width + _GAP * (len(shown) - 1) - room
 
     for place in sorted(shown, key=lambda place: -columns[place].rank):
-        if columns[place].rank and too_wide(sum(map(least, shown))) > 0:
+        if columns[place].rank and too_wide(sum(map(wanted, shown))) > 0:
             del shown[place]
     for place in reversed(list(shown)):
         excess = max(too_wide(sum(shown.values())), 0)
@@ -82,7 +86,7 @@ def _line(
     for place, width in shown.items():
         cell = row[place]
         text = shortened(cell.text, width)
-        padding = " " * (width - len(text))
+        padding = " " * (width - width_of(text))
         painted = style(text, cell.style) if cell.style else text
         parts.append(f"{padding}{painted}" if columns[place].right else f"{painted}{padding}")
     return (" " * _GAP).join(parts).rstrip()

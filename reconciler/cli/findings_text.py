@@ -35,7 +35,9 @@ def render_findings(
         lines.append(f"{what}: {printable(said)}" if said else what)
     lines += [f"{style('extra', 'yellow')}  {path}  (no model wants this shard)" for path in extra]
     bad = bad_files(files)
-    if bad:
+    if not files:
+        lines.append("There is no file of ours here to look at: see `reconcile status`")
+    elif bad:
         lines.append(f"{len(bad)} of {len(files)} files are not as they should be")
     else:
         size = human_bytes(sum(item.size_bytes for item in files))

@@ -41,9 +41,16 @@ class Kept:
 
 @contextmanager
 def open_kept(
-    folder: ModelsFolder, settings: Settings, reporter: Reporter, *, for_writing: bool
+    folder: ModelsFolder,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    for_writing: bool,
+    check: bool = True,
 ) -> Iterator[Kept]:
     """Open it, and close it again. Once it was open for writing the folder is remembered.
+
+    `check` is as for `Inventory`.
 
     Raises:
         Refused: the models that were here have vanished with all that is kept beside them.
@@ -57,7 +64,8 @@ def open_kept(
     if refusal is not None and not settings.allow_prune:
         raise Refused(refusal.message, hint=refusal.hint)
     place = find_state_place(folder, home=home, named=settings.state_dir, mount=mount)
-    if place.reason:
+    if place.reason and for_writing:
+        # Who only looks was told by the run that began it; a plan that says more is not remembered.
         reporter.say(f"the inventory of {folder.root} lies in {place.folder}, {place.reason}")
     if for_writing:
         if not (place.reason and folder.is_read_only()):
@@ -67,6 +75,7 @@ def open_kept(
     inventory = open_inventory(
         state,
         for_writing=for_writing,
+        check=check,
         clock=SystemClock(),
         reporter=reporter,
         lock_timeout_seconds=settings.lock_timeout,
@@ -89,8 +98,12 @@ def open_kept(
 
 
 def _remember(memory: FolderMemory, inventory: Inventory, reporter: Reporter) -> None:
+    models = inventory.count_models()
+    if models is None:
+        # The inventory is new or was lost: what an earlier run has left may be all that is known.
+        return
     try:
-        memory.remember(inventory.count_models())
+        memory.remember(models)
     except ReconcilerError as error:
         reporter.say(
             f"this folder cannot be remembered outside of it, so that its disk is not missed "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.models_folder import ModelsFolder
@@ -15,15 +16,18 @@ from reconciler.core.ports.reporting import Reporter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The models folder and its inventory, neither of which can be changed."""
+    """The models folder, its inventory, and the folder `state` that lies in: to be looked at."""
 
     folder: ModelsFolder
     inventory: Inventory
+    state: Path
 
 
 @contextmanager
 def open_records(settings: Settings, reporter: Reporter) -> Iterator[Records]:
     """Open both, also while a run holds the lock. The container is asked only for the folder.
+
+    Where a run was here before and its ledger is lost, it is said that there is nothing to show.
 
     Raises what `wiring.open_host` raises.
     """
@@ -33,5 +37,11 @@ def open_records(settings: Settings, reporter: Reporter) -> Iterator[Records]:
 
         models_dir = find_models_dir(settings, reporter)
     folder = ModelsFolder(models_dir)
-    with open_kept(folder, settings, reporter, for_writing=False) as kept:
-        yield Records(folder=folder, inventory=kept.inventory)
+    with open_kept(folder, settings, reporter, for_writing=False, check=False) as kept:
+        inventory = kept.inventory
+        if inventory.count_models() is None and (kept.remembered or inventory.ledger_hint()):
+            reporter.warn(
+                f"the inventory of {folder.root} is lost: what was applied here is not known",
+                "`reconcile` works it out from the lock and the disk",
+            )
+        yield Records(folder=folder, inventory=inventory, state=kept.state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.cli.console import Console
-from reconciler.cli.terminal import Style, counted
+from reconciler.cli.terminal import Style, counted, elapsed
 from reconciler.core.names import ModelId
 from reconciler.core.runs import Outcome, RunReport
 from reconciler.core.sizes import human_bytes
@@ -49,7 +49,7 @@ def render_report(report: RunReport, kinds: Mapping[ModelId, str], style: Style)
     if report.reused_bytes:
         facts.append(f"reused {human_bytes(report.reused_bytes)}")
     if report.downtime_seconds:
-        facts.append(f"{report.downtime_seconds:.1f} s without an answer")
+        facts.append(f"{elapsed(report.downtime_seconds)} without an answer")
     head = style(report.outcome.value.capitalize(), outcome_color(report.outcome))
     said = f"{head}: {' · '.join(facts) or 'nothing was changed'}\n"
     return said if report.outcome is Outcome.DECLINED else said + _how_it_looked(report)
@@ -60,8 +60,8 @@ def _how_it_looked(report: RunReport) -> str:
         return ""
     found = len(report.findings)
     findings = f"; {counted(found, 'thing')} found, see the warnings" if found else ""
-    seconds = f"{report.duration_seconds:.1f} s"
-    return f"{report.mode.capitalize()} sync in {seconds}: {report.mode_reason}{findings}\n"
+    took = elapsed(report.duration_seconds)
+    return f"{report.mode.capitalize()} sync in {took}: {report.mode_reason}{findings}\n"
 
 
 def outcome_color(outcome: Outcome) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import accumulate
 from typing import Final, TextIO
 
 _STYLES: Final = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "bold": "1", "dim": "2"}
@@ -56,6 +57,11 @@ def human_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def elapsed(seconds: float) -> str:
+    """Say how long something took: `0.4 s`, and from a minute on as `human_seconds` does."""
+    return f"{seconds:.1f} s" if seconds < 60 else human_seconds(seconds)
+
+
 def counted(number: int, noun: str) -> str:
     """Say a number of things: `1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -63,7 +69,26 @@ def counted(number: int, noun: str) -> str:
 
 def shortened(text: str, room: int) -> str:
     """Fit `text` into `room` columns by leaving out of its middle; its end tells files apart."""
-    if len(text) <= room:
+    if width_of(text) <= room:
         return text
     tail = min(2 * room // 3, room - 1)
-    return f"{text[: room - 1 - tail]}…{text[-tail:]}"
+    return f"{_beginning(text, room - 1 - tail)}…{_beginning(text[::-1], tail)[::-1]}"
+
+
+def width_of(text: str) -> int:
+    """How many columns a terminal gives to `text`: some characters take two, and accents none."""
+    return len(text) if text.isascii() else sum(map(_width_of_one, text))
+
+
+def _width_of_one(character: str) -> int:
+    from unicodedata import combining, east_asian_width
+
+    if combining(character):
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
+
+
+def _beginning(text: str, room: int) -> str:
+    """Give as many of the first characters as fit into `room` columns."""
+    widths = accumulate(map(_width_of_one, text))
+    return "".join(one for one, width in zip(text, widths, strict=True) if width <= room)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from reconciler.cli.meter import Meter
-from reconciler.cli.terminal import counted, human_seconds
+from reconciler.cli.terminal import counted, elapsed, human_seconds
 from reconciler.cli.work import Total, Work
 from reconciler.core.sizes import human_bytes
 
@@ -44,7 +44,7 @@ def told_total(total: Total) -> str:
 
 def _at_rate(meter: Meter) -> str:
     seconds = meter.seconds
-    took = f"{seconds:.1f} s" if seconds < 60 else human_seconds(seconds)
+    took = elapsed(seconds)
     return f"{took} ({rate_of(meter.mean_bytes_per_second)})"
 
 

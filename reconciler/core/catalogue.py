@@ -97,7 +97,7 @@ def _described(
     # Shards after the first describe nothing, and a projector only what it adds.
     main = next(
         (item for item in said if item.architecture not in (None, _PROJECTOR)),
-        said[0] if said else _SILENT,
+        said[0] if said and len(paths) == 1 else _SILENT,
     )
     vision = any(item.sees_pictures for item in said)
     audio = any(item.hears_sound for item in said)

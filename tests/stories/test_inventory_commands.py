@@ -111,6 +111,43 @@ def test_unowned_files_are_listed_with_what_they_say(two_models: Sandbox) -> Non
     assert text.splitlines()[-1].startswith("3 files, ")
 
 
+@pytest.fixture
+def served_as_found(two_models: Sandbox) -> Sandbox:
+    """A host that also serves a file nobody declared, with another one that has no entry yet."""
+    (two_models.models / "mine").mkdir()
+    (two_models.models / "mine" / "phi.gguf").write_bytes(
+        tiny_model("phi", payload_bytes=900, seed=9, architecture="phi3")
+    )
+    two_models.write_manifest(CHAT + CODE, policy="{discover: serve}")
+    two_models.apply()
+    (two_models.models / "mine" / "new.gguf").write_bytes(
+        tiny_model("new", payload_bytes=900, seed=10)
+    )
+    return two_models
+
+
+def test_list_looks_at_the_files_that_are_served_as_found(served_as_found: Sandbox) -> None:
+    """Nothing is kept of them, so size and facts are those of the file as it lies there now."""
+    size = (served_as_found.models / "mine" / "phi.gguf").stat().st_size
+    models = {item["model"]: item for item in served_as_found.run("list", "--json").json["models"]}
+    phi = models["mine/phi"]
+    assert (phi["architecture"], phi["size_bytes"], phi["files"]) == ("phi3", size, 1)
+    assert "3 models, 3 files, " in served_as_found.run("list").out
+    assert found(served_as_found, "phi") == ["mine/phi"]
+    (served_as_found.models / "mine" / "phi.gguf").unlink()
+    models = {item["model"]: item for item in served_as_found.run("list", "--json").json["models"]}
+    assert (models["mine/phi"]["architecture"], models["mine/phi"]["files"]) == (None, 0)
+
+
+def test_a_file_that_two_models_use_counts_once(two_models: Sandbox) -> None:
+    """Each model has its size, and the total is what lies on the disk."""
+    two_models.write_manifest(CHAT + "  same:\n    source: acme/chat-GGUF:Q4_K_M\n")
+    two_models.apply("--allow-prune")
+    lines = two_models.run("list").out.splitlines()
+    assert lines[-1].startswith("2 models, 1 file, ")
+    assert lines[-1].removeprefix("2 models, 1 file, ") in lines[1]
+
+
 def test_declared_but_not_applied_is_not_unowned(two_models: Sandbox) -> None:
     """A file that the lock names is declared, also before the first run that uses it."""
     state_file(two_models, "inventory.db").rename(two_models.home / "aside.db")
@@ -134,6 +171,8 @@ def test_declared_but_not_applied_is_not_unowned(two_models: Sandbox) -> None:
         (["acme/code"], ["code"]),
         (['"code'], ["code"]),
         (['acme"code'], ["code"]),
+        (["\udcffcode"], ["code"]),
+        (["\udcff"], []),
         (["nowhere"], []),
         (["chat", "code"], []),
     ],
@@ -182,6 +221,11 @@ def test_search_shows_the_best_and_counts_the_rest(two_models: Sandbox) -> None:
     assert "1 model more" in result.err
     assert two_models.run("search", "llama", "--limit", "1", "--json").json["count"] == 2
     assert two_models.run("search", "llama", "--limit", "0").code == 2
+
+
+def test_search_before_the_first_run_says_what_to_do(host: Sandbox) -> None:
+    """Where there is nothing to be found in, that is said, not that nothing was found."""
+    assert "see `reconcile --plan`" in host.run("search", "chat").out
 
 
 def test_search_follows_what_is_applied(two_models: Sandbox) -> None:
@@ -298,6 +342,43 @@ def test_status_tells_what_else_lies_there(two_models: Sandbox) -> None:
     assert "Not declared: 1 GGUF file, " in text
     assert f"Unfinished: 4 B, {'ab' * 32}" in text
     assert "Trash: 1 file, " in text
+
+
+def test_status_shows_what_is_served_as_found(served_as_found: Sandbox) -> None:
+    """Such a model has the size of its file, and one that the next run adds is shown as that; what
+    is ours on the disk does not count them.
+    """
+    size = (served_as_found.models / "mine" / "phi.gguf").stat().st_size
+    models = {
+        item["model"]: (item["size_bytes"], item["files"], item["pending"])
+        for item in served_as_found.run("status", "--json").json["models"]
+    }
+    assert models["mine/phi"] == (size, 1, "")
+    assert models["mine/new"] == (0, 0, "add")
+    out = served_as_found.run("status").out
+    assert "On disk: 2 models, 2 files, " in out
+    assert "Not declared: 2 GGUF files, " in out
+
+
+def test_status_says_why_the_next_run_would_be_refused(two_models: Sandbox) -> None:
+    """A pending removal that a guard stops is no promise: the refusal and its way out are told."""
+    two_models.write_manifest("")
+    out = two_models.run("status").out
+    assert "Refused as it stands: this would remove every model" in out
+    (refusal,) = two_models.run("status", "--json").json["refusals"]
+    assert "--allow-prune" in refusal["hint"]
+    with at_terminal(two_models, "status", columns=44) as terminal:
+        assert terminal.end() == 0
+        assert any("--allow-prune" in line for line in terminal.lines())
+    two_models.write_manifest(CHAT + CODE)
+    assert "Refused" not in two_models.run("status").out
+
+
+def test_verify_of_nothing_is_not_intact(host: Sandbox) -> None:
+    """Where there is no file of ours nobody calls it sound."""
+    result = host.run("verify")
+    assert (result.code, "Intact" in result.out) == (0, False)
+    assert "no file of ours" in result.out
 
 
 # All of them.

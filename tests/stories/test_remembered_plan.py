@@ -113,6 +113,18 @@ def test_plan_with_nothing_to_do_is_answered_from_memory(
     assert in_sync.hub.requests == asked
 
 
+def test_plan_is_remembered_with_the_inventory_elsewhere(
+    host: Sandbox, whole_way: WholeWay
+) -> None:
+    """Where the inventory lies was said by the run that began it; who only looks hears no more."""
+    host.settings["RECONCILER_STATE_DIR"] = str(host.home / "state")
+    host.add_repo("acme/chat-GGUF")
+    host.write_manifest(CHAT)
+    assert "the inventory of" in host.apply().err
+    assert remembered(host, whole_way).err == ""
+
+
+
 @pytest.mark.parametrize("words", [("--json",), ("--detailed-exitcode",), ("--json", "--quiet")])
 def test_every_way_of_showing_it_is_remembered(
     in_sync: Sandbox, whole_way: WholeWay, words: tuple[str, ...]

@@ -87,6 +87,14 @@ def test_a_projector_adds_sight_and_describes_nothing_else() -> None:
         assert found.tags == ("chat", "vision", "audio")
 
 
+def test_a_projector_does_not_stand_for_a_model_that_says_nothing() -> None:
+    """Where the model's own header cannot be read only sight is known; alone it is what it is."""
+    projector = GgufFacts(architecture="clip", sees_pictures=True, quant="F16")
+    found = only(ledger_of(m=["a/m-Q4_0.gguf", "a/mmproj.gguf"]), mmproj=projector)
+    assert (found.architecture, found.quant, found.vision) == (None, "Q4_0", True)
+    assert only(ledger_of(m=["a/mmproj.gguf"]), mmproj=projector).architecture == "clip"
+
+
 @pytest.mark.parametrize(
     ("facts", "tags"),
     [

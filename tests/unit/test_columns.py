@@ -7,7 +7,7 @@ import io
 import pytest
 
 from reconciler.cli.columns import Cell, Column, lay_out
-from reconciler.cli.terminal import Style
+from reconciler.cli.terminal import Style, width_of
 
 COLUMNS = (
     Column(head="NAME", least=10),
@@ -62,3 +62,26 @@ def test_a_cell_is_one_harmless_line() -> None:
 def test_no_rows_are_a_head_alone() -> None:
     """A table of nothing still says what it would hold."""
     assert list(lay_out([Column(head="A")], [], Style(io.StringIO(), no_color=True))) == ["A"]
+
+
+def test_a_name_is_cut_only_where_nothing_else_can_go() -> None:
+    """What a column wants it gets, before others are shown; where even that fails it is cut."""
+    columns = (Column(head="NAME", least=10, wanted=30), *COLUMNS[1:])
+    style = Style(io.StringIO(), no_color=True)
+    for width, name in ((50, "n" * 30), (30, f"{'n' * 7}…{'n' * 14}")):
+        style.width = width
+        rows = [[Cell("n" * 30), *ROWS[0][1:]]]
+        assert list(lay_out(columns, rows, style))[1].split()[0] == name
+
+
+def test_columns_are_those_of_the_terminal() -> None:
+    """Characters that take two columns, and accents that take none, move nothing that follows."""
+    style = Style(io.StringIO(), no_color=True)
+    names = ["模型-Q8_0", "e\u0301te\u0301", "plain"]
+    rows = [[Cell(name), Cell("llama"), Cell("1 B"), Cell("-")] for name in names]
+    lines = list(lay_out(COLUMNS, rows, style))
+    assert {width_of(line.partition("llama")[0]) for line in lines[1:]} == {11}
+    assert lines[0].index("KIND") == 11
+    style.width = 21
+    _, cut, *_ = lay_out(COLUMNS, [[Cell("模" * 20), *rows[0][1:]]], style)
+    assert cut == "模模…模模模模模   1 B"

@@ -15,7 +15,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.records import open_records
 from reconciler.cli.report_text import outcome_color
 from reconciler.cli.settings import Settings
-from reconciler.cli.terminal import Style, human_seconds
+from reconciler.cli.terminal import Style, elapsed
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
 
@@ -72,4 +72,4 @@ def _took(report: RunReport) -> str:
     if not report.finished_at:
         return "-"
     began, ended = map(datetime.fromisoformat, (report.started_at, report.finished_at))
-    return human_seconds((ended - began).total_seconds())
+    return elapsed((ended - began).total_seconds())

@@ -8,7 +8,7 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from reconciler.cli.console import Console
-from reconciler.cli.listing import listed_lines
+from reconciler.cli.listing import NOTHING_APPLIED, listed_lines
 from reconciler.cli.records import open_records
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted
@@ -19,6 +19,7 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
     words = [word for text in options.words for word in text.split()]
     with open_records(settings, console) as records:
         found = records.inventory.search(words, limit=options.limit)
+        applied = found.count > 0 or bool(records.inventory.count_models())
     if settings.json:
         print(
             json.dumps(
@@ -27,7 +28,7 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
         )
         return 0
     if not found.best:
-        print("Nothing found.")
+        print("Nothing found." if applied else NOTHING_APPLIED)
         return 0
     for line in listed_lines(found.best, Style(sys.stdout, no_color=settings.no_color)):
         print(line)
