@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.ledger import Scaffold
+from reconciler.core.llamaswap.shapes import Place
 from reconciler.core.values import Json
 
 
@@ -55,7 +56,59 @@ class RestoreField:
     original: str | None
 
 
-Edit = AddEntry | RemoveEntry | SetField | PatchField | RestoreField
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveItem:
+    """Take a list's item or a mapping's pair out, with its lines and the comments on them.
+
+    A list or mapping that this empties stays as `[]` or `{}`, or as `empty` where that is given:
+    what `Spliced.filled` told of it, so that what was added goes without a trace.
+    """
+
+    place: Place
+    empty: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddItem:
+    """Add a pair to a mapping or an item to a list, written as its neighbours are.
+
+    The last part of `place` is the new key, or the list's length; several new items of one list
+    may all give its length, or count on from it, and stand in the order of their edits. The list
+    or mapping is there already, or the pair is one of the top level. One that is empty is filled:
+    null becomes a list where the last part of `place` is `0`, else a mapping.
+    """
+
+    place: Place
+    value: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetItem:
+    """Give a scalar in a list or behind a key another text, in the quotes it had where they fit."""
+
+    place: Place
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameKey:
+    """Give the last key of `place` another name; its value, anchors and comments stay.
+
+    The name is written in the quotes the old one had, or in quotes where YAML would otherwise not
+    read it as a string; or as `written`, where that is given: what `Spliced.renamed` told of it, so
+    that a rename there and back leaves the old bytes.
+    """
+
+    place: Place
+    key: str
+    written: str | None = None
+
+
+EntryEdit = AddEntry | RemoveEntry | SetField | PatchField | RestoreField
+ItemEdit = RemoveItem | AddItem | SetItem | RenameKey
+# Places name keys and positions as they were before all edits made together, whatever their order.
+# Edits of entries come after those of items: they name models as they are called then.
+Edit = EntryEdit | ItemEdit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +117,16 @@ class Spliced:
 
     `originals` gives, for each (model, key) that was set or patched, the text that stood in its
     place (None: the field was missing), fit for a later `RestoreField`. `scaffold` is what is now
-    ours around the entries.
+    ours around the entries. `filled` gives, for the place of each null, `[]` or `{}` that an
+    `AddItem` filled, the text that stood there, fit for the `empty` of a later `RemoveItem`;
+    `renamed` for the place of each `RenameKey` the text of the old key, fit for its `written`.
     """
 
     text: bytes
     originals: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     scaffold: Scaffold = field(default_factory=Scaffold)
+    filled: Mapping[Place, str] = field(default_factory=dict)
+    renamed: Mapping[Place, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,3 +31,14 @@ def each_config(*, readable: bool = True) -> pytest.MarkDecorator:
 
 
 needs_corpus = pytest.mark.skipif(not corpus_files(), reason=f"no configs in {_FOLDER}")
+
+
+def inserted(old: bytes, new: bytes) -> bytes:
+    """Give the one run of bytes that `new` has more than `old`; fails on any other change."""
+    start = 0
+    while start < len(old) and old[start] == new[start]:
+        start += 1
+    extra = len(new) - len(old)
+    assert extra > 0
+    assert new[start + extra :] == old[start:]
+    return new[start : start + extra]

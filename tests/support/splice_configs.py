@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
@@ -15,6 +16,22 @@ WORD = "/m/a.gguf"
 KEYS = ("cmd", "name", "ttl", "aliases", "metadata", "proxy", '"env"', "'x y'")
 MODELS = ("a", "b-1.5", '"c:4b"', "'d'", "m/e")
 _COMMENTS = ("", "", "", "", "  # note", " ", "   ", "  #")
+_ROUTING: dict[str, dict[str, Json]] = {
+    "groups": {
+        "one": {"swap": True, "exclusive": False, "members": ["a", "c:4b", "m/e"]},
+        "two": {"members": ["d"]},
+        "none": {"members": []},
+    },
+    "matrix": {
+        "vars": {"x": "a", "y": "c:4b"},
+        "sets": {"s": "x & y", "t": "x"},
+        "evict_costs": {"x": 10, "y": 2},
+    },
+    "profiles": {"chat": ["a", "d"], "pinned": {"pins": {"a": "b-1.5"}}, "void": None},
+    "selectors": {"fast": {"strategy": "first", "targets": ["a", "b-1.5"]}, "off": {}},
+    "hooks": {"on_startup": {"preload": ["a"]}},
+    "routing": {"scheduler": {"settings": {"fifo": {"priority": {"a": 1, "c:4b": 2}}}}},
+}
 _LINES = (f"run --port ${{PORT}} -m {WORD}", f"--model={WORD} x", "# no comment", "a", "  deeper")
 
 
@@ -149,6 +166,65 @@ class Writer:
         self.noise(0)
         self.value(key + ":", 0)
 
+    def routing(self) -> None:
+        """Put what refers to models: groups, matrix, profiles, selectors, hooks, priorities."""
+        sections = ("groups", "matrix", "profiles", "selectors", "hooks", "routing")
+        for section in self._chance.sample(sections, self._pick((1, 2, 3))):
+            self.noise(0)
+            tree: Json = _ROUTING[section]
+            has_anchor = self._happens(0.1)
+            self.tree(section + ":" + has_anchor * f" &{section}", tree, 0)
+            if has_anchor and self._happens(0.5):
+                self.lines.append(f"copy-{section}: *{section}")
+
+    def tree(self, lead: str, value: Json, indent: int) -> None:
+        """Put a value behind `lead`, a key at `indent`, in block or flow as it comes."""
+        tail = self._pick(_COMMENTS)
+        if isinstance(value, str):
+            self.lines.append(f"{lead} {self._word(value)}{tail}")
+        elif not isinstance(value, dict | list) or not value:
+            empty = {"[]": ("[]", "[ ]"), "{}": ("{}", "{ }"), "None": ("", "~", "null")}
+            text = self._pick(empty.get(str(value), (str(value).lower(),)))
+            self.lines.append(f"{lead} {text}".rstrip() + tail)
+        elif self._happens(0.25):
+            self._flow(lead, value, tail, " " * (indent + self._step))
+        elif isinstance(value, dict):
+            self.lines.append(lead + tail)
+            column = indent + self._step
+            parted = self._happens(0.2)
+            for number, (key, inner) in enumerate(value.items()):
+                if number and parted:
+                    self.lines.append("")
+                self.noise(column)
+                self.tree(" " * column + self._word(key) + ":", inner, column)
+        else:
+            self.lines.append(lead + tail)
+            dash = " " * (indent + self._dash) + "-" + self._pick((" ", " ", "   "))
+            for item in value:
+                self.noise(indent)
+                if isinstance(item, str) and self._happens(0.1):
+                    self.lines += [dash.rstrip() + " |-", " " * (indent + self._dash + 2) + item]
+                elif isinstance(item, str) and self._anchors and self._happens(0.05):
+                    self.lines.append(f"{dash}*{self._pick(self._anchors)}")
+                elif isinstance(item, str):
+                    self.lines.append(dash + self._word(item) + self._pick(_COMMENTS))
+                else:
+                    self.lines.append(dash + json.dumps(item) + self._pick(_COMMENTS))
+
+    def _word(self, text: str) -> str:
+        kind = self._pick(("", "", "'", '"')) if text.isidentifier() else self._pick(("'", '"'))
+        return kind + text + kind
+
+    def _flow(self, lead: str, value: Json, tail: str, inner: str) -> None:
+        text = json.dumps(value) if self._happens(0.5) else _bare(value)
+        if text.startswith("[") and self._happens(0.4):
+            parts = [part.strip() for part in text[1:-1].split(",")]
+            self.lines.append(f"{lead} [")
+            self.lines += [f"{inner}{part},{self._pick(('', '', ' # c'))}" for part in parts[:-1]]
+            self.lines += [inner + parts[-1] + self._pick(("", ",")), f"{inner}]{tail}"]
+        else:
+            self.lines.append(f"{lead} {text}{tail}")
+
     def models(self) -> None:
         """Put `models:`, or leave it out."""
         self.noise(0)
@@ -177,6 +253,18 @@ class Writer:
                 pass
 
 
+def _bare(value: Json) -> str:
+    """Give a value in flow with as few quotes as can be."""
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{_bare(key)}: {_bare(inner)}" for key, inner in value.items()) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_bare, value)) + "]"
+    is_word = isinstance(value, str) and value.replace("-", "_").isidentifier()
+    return str(value) if is_word else json.dumps(value)
+
+
 def make_config(seed: int) -> bytes:
     """Make a config from a seed; now and then it is no YAML."""
     chance = Random(seed)  # noqa: S311 - variety, not secrecy
@@ -196,6 +284,25 @@ def make_config(seed: int) -> bytes:
     newline = chance.choice(("\n", "\n", "\r\n"))
     text = newline.join(writer.lines) + chance.choice((newline, newline, ""))
     return (chance.choice(("", "", "", "\ufeff")) + text).encode()
+
+
+def make_routed_config(seed: int) -> bytes:
+    """Make a config whose models are referred to, from a seed."""
+    chance = Random(seed)  # noqa: S311 - variety, not secrecy
+    writer = Writer(chance)
+    parts = [writer.models, writer.routing]
+    chance.shuffle(parts)
+    for part in parts:
+        part()
+    writer.noise(0)
+    newline = chance.choice(("\n", "\n", "\r\n"))
+    text = newline.join(writer.lines) + chance.choice((newline, newline, ""))
+    return (chance.choice(("", "", "\ufeff")) + text).encode()
+
+
+def routed_configs() -> st.SearchStrategy[bytes]:
+    """Draw configs whose models are referred to, from a seed as `configs`."""
+    return st.integers(0, 2**32 - 1).map(make_routed_config)
 
 
 def configs() -> st.SearchStrategy[bytes]:

@@ -11,7 +11,7 @@ from reconciler.core.edits import AddEntry, Edit, PatchField, RemoveEntry, Resto
 from reconciler.core.ledger import Scaffold
 from reconciler.core.yamltext.config import read_config, splice
 from reconciler.errors import ConfigUnreadable, UnsafeEdit
-from tests.support.corpus import UNREADABLE, corpus_files, each_config, needs_corpus
+from tests.support.corpus import UNREADABLE, corpus_files, each_config, inserted, needs_corpus
 
 OURS = AddEntry(
     model="org/new model:Q4_K_M",
@@ -24,17 +24,6 @@ OURS = AddEntry(
     },
 )
 WITHDRAWN = RemoveEntry(model=OURS.model)
-
-
-def inserted(old: bytes, new: bytes) -> bytes:
-    """Give the one run of bytes that `new` has more than `old`; fails on any other change."""
-    start = 0
-    while start < len(old) and old[start] == new[start]:
-        start += 1
-    extra = len(new) - len(old)
-    assert extra > 0
-    assert new[start + extra :] == old[start:]
-    return new[start : start + extra]
 
 
 @each_config()

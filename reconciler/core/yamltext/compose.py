@@ -7,6 +7,7 @@ refuses what llama-swap accepts (an anchor defined twice) and forgets where an a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from reconciler.core.yamltext.nodes import (
@@ -20,6 +21,7 @@ from reconciler.core.yamltext.nodes import (
     SequenceNode,
     place,
 )
+from reconciler.core.yamltext.spans import without_break
 from reconciler.errors import ConfigUnreadable, Fault
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u
 _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 
 
+# A plan reads the text before it, and the one it makes, several times over.
+@lru_cache(maxsize=2)
 def compose(text: str, path: str) -> Document:
     """Read the first document of `text` (without a byte order mark).
 
@@ -203,19 +207,18 @@ def _block_end(text: str, start: int, end: int) -> int:
     if not first:
         return header.end()
     if "+" in header[0]:
-        return end - len(text[start:end]) + len(_without_break(text[start:end]))
-    lines = _LINE.findall(text, first, end)
+        return end - len(text[start:end]) + len(without_break(text[start:end]))
+    body = text[first:end]
+    content = body.rstrip()
+    if content and body.count("\n", len(content)) <= 1:
+        return first + len(without_break(body))  # No blank line at its end: so most blocks are.
+    lines = _LINE.findall(body)
     indents = [len(line) - len(line.lstrip(" ")) for line in lines if line.strip()]
     if not indents:
         return header.end()
     explicit = any(sign.isdigit() for sign in header[0].rpartition(" ")[2])
     indent = min(indents) if explicit else indents[0]
-    content_end = end
     # A line of spaces alone is content where it is longer than the indentation.
-    while not lines[-1].strip() and len(_without_break(lines[-1])) <= indent:
-        content_end -= len(lines.pop())
-    return first + len(_without_break(text[first:content_end]))
-
-
-def _without_break(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")
+    while not lines[-1].strip() and len(without_break(lines[-1])) <= indent:
+        lines.pop()
+    return first + len(without_break("".join(lines)))

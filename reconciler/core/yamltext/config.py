@@ -14,8 +14,10 @@ from reconciler.core.edits import (
     AddEntry,
     ConfigView,
     Edit,
+    EntryEdit,
     EntryView,
     FieldView,
+    ItemEdit,
     PatchField,
     RemoveEntry,
     RestoreField,
@@ -27,6 +29,7 @@ from reconciler.core.values import Json
 from reconciler.core.yamltext.compose import compose
 from reconciler.core.yamltext.entries import add_entries, remove_entries
 from reconciler.core.yamltext.fields import restore_field, set_field
+from reconciler.core.yamltext.items import OldTexts, edit_items
 from reconciler.core.yamltext.models import (
     Entry,
     config_values,
@@ -95,7 +98,7 @@ def _entry_view(document: Document, model: str, key: Node, node: Node, values: J
 
 
 def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) -> Spliced:
-    """Apply all edits in their order; without edits, give back what came.
+    """Apply all edits, those of items first; without edits, give back what came.
 
     For a field named twice, `originals` keeps what stood there first.
 
@@ -113,27 +116,55 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
         refuse(before, lone.start(), "a carriage return alone ends this line")
     document = before
     originals: Originals = {}
-    for batch in _batches(edits):
+    old_texts = OldTexts()
+    items = [edit for edit in edits if isinstance(edit, ItemEdit)]
+    entries = [edit for edit in edits if isinstance(edit, EntryEdit)]
+    if items:
+        draft = draft_of(document)
+        old_texts = edit_items(draft, items)
+        document = _recompose(draft)
+    for batch in _batches(entries, mixed=_may_mix(document)):
         document, scaffold = _apply(document, batch, originals, scaffold)
-    check_outcome(before, values, document, edits)
-    return Spliced(text=(mark + document.text).encode(), originals=originals, scaffold=scaffold)
+    check_outcome(before, values, document, items, entries)
+    return Spliced(
+        text=(mark + document.text).encode(),
+        originals=originals,
+        scaffold=scaffold,
+        filled=old_texts.filled,
+        renamed=old_texts.renamed,
+    )
 
 
-def _batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
-    """Part the edits into runs of one kind that name nothing twice: one reading serves each."""
-    batch: list[Edit] = []
-    named: set[tuple[str, str | None]] = set()
+def _may_mix(document: Document) -> bool:
+    """Whether edits of several kinds can be made on one reading, whatever their order.
+
+    Aliases make the order matter; entries in braces share commas, those at an open end a break.
+    """
+    closed = document.text.endswith("\n")
+    return closed and not document.aliases and not is_models_in_flow(document)
+
+
+def _batches(edits: Sequence[EntryEdit], *, mixed: bool) -> Iterator[list[EntryEdit]]:
+    """Part the edits into runs that name nothing twice, and of one kind unless `mixed`.
+
+    One reading serves each run.
+    """
+    batch: list[EntryEdit] = []
+    named: dict[str, set[str | None]] = {}
     for edit in edits:
-        name = (edit.model, getattr(edit, "key", None))
-        if batch and (_kind(edit) != _kind(batch[0]) or name in named):
+        key = getattr(edit, "key", None)
+        keys = named.get(edit.model, set())
+        is_named = bool(keys) if key is None else bool(keys & {key, None})
+        if batch and (is_named or (not mixed and _kind(edit) != _kind(batch[0]))):
             yield batch
-            batch, named = [], set()
+            batch, named = [], {}
         batch.append(edit)
-        named.add(name)
-    yield batch
+        named.setdefault(edit.model, set()).add(key)
+    if batch:
+        yield batch
 
 
-def _kind(edit: Edit) -> str:
+def _kind(edit: EntryEdit) -> str:
     match edit:
         case AddEntry():
             return "add"
@@ -146,26 +177,29 @@ def _kind(edit: Edit) -> str:
 
 
 def _apply(
-    document: Document, batch: list[Edit], originals: Originals, scaffold: Scaffold
+    document: Document, batch: list[EntryEdit], originals: Originals, scaffold: Scaffold
 ) -> tuple[Document, Scaffold]:
     draft = draft_of(document)
     added = [edit for edit in batch if isinstance(edit, AddEntry)]
     removed = [edit for edit in batch if isinstance(edit, RemoveEntry)]
-    if added:
-        scaffold = add_entries(draft, added, scaffold)
-    elif removed and is_models_in_flow(document):
-        # Neighbours in braces share a comma, so they go one after the other.
-        for removal in removed:
-            draft = draft_of(_recompose(draft))
-            scaffold = remove_entries(draft, [removal], scaffold)
-    elif removed:
-        scaffold = remove_entries(draft, removed, scaffold)
     for edit in batch:
         if isinstance(edit, FieldEdit):
             entry = find_entry(draft.document, edit.model)
             _edit_field(draft, entry, edit, originals)
             if _must_settle(draft.document, entry, edit):
                 draft = draft_of(_recompose(draft))
+    if added:
+        scaffold = add_entries(draft, added, scaffold)
+    if added and len(removed) == len(entries_of(document)):
+        # Read anew, `models` holds the new ones too, so it stays when the old ones go.
+        draft = draft_of(_recompose(draft))
+    if removed and is_models_in_flow(document):
+        # Neighbours in braces share a comma, so they go one after the other.
+        for removal in removed:
+            draft = draft_of(_recompose(draft))
+            scaffold = remove_entries(draft, [removal], scaffold)
+    elif removed:
+        scaffold = remove_entries(draft, removed, scaffold)
     return _recompose(draft), scaffold
 
 

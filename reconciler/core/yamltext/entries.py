@@ -1,8 +1,6 @@
 """Whole entries put under `models:`, and taken out again.
 
-A new entry stands behind the last one and behind the comments indented as deep as entries are,
-before those of the next section. Where the last two entries have an empty line between them, so
-has the new one; it goes with the entry. An empty line above an entry is taken for that one.
+Where they go, and which empty lines are theirs, `gaps` tells.
 """
 
 from __future__ import annotations
@@ -12,7 +10,8 @@ from dataclasses import replace
 
 from reconciler.core.edits import AddEntry, RemoveEntry
 from reconciler.core.ledger import Scaffold
-from reconciler.core.yamltext.flow import add_flow_pairs, remove_flow_pair
+from reconciler.core.yamltext.flow import add_flow_parts, remove_flow_parts
+from reconciler.core.yamltext.gaps import gap_after, style_below, top_gap
 from reconciler.core.yamltext.models import models_pair, own_entry, root_mapping
 from reconciler.core.yamltext.nodes import (
     MODELS,
@@ -26,20 +25,15 @@ from reconciler.core.yamltext.nodes import (
 from reconciler.core.yamltext.places import (
     Draft,
     Pair,
-    ends_in_open_block,
-    has_empty_line_between,
-    keeps_blank_lines,
     literals_at,
     own_lines,
     parting_line,
-    place_after,
     refuse,
     refuse_if_referenced,
     skip_comments,
 )
 from reconciler.core.yamltext.spans import (
     column_of,
-    is_blank,
     line_start,
     next_line,
 )
@@ -57,7 +51,7 @@ def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> 
     pair = models_pair(document)
     if pair is None:
         if root is not None and root.in_flow:
-            add_flow_pairs(draft, root, [f"{MODELS}: {_flow_entries(edits)}"])
+            add_flow_parts(draft, root, [f"{MODELS}: {_flow_entries(edits)}"])
         else:
             _add_models_key(draft, root, edits)
         return replace(scaffold, models_key=True, models_value=None)
@@ -66,7 +60,7 @@ def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> 
         _refuse_known(document, value, edits)
         if value.in_flow:
             pairs = [_flow_entry(edit) for edit in edits]
-            add_flow_pairs(draft, value, pairs)
+            add_flow_parts(draft, value, pairs)
         else:
             _add_lines(draft, value, edits)
         return scaffold
@@ -79,7 +73,7 @@ def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> 
     elif "\n" not in head:
         _fill_models(draft, pair, edits)
     elif isinstance(value, MappingNode):
-        add_flow_pairs(draft, value, [_flow_entry(edit) for edit in edits])
+        add_flow_parts(draft, value, [_flow_entry(edit) for edit in edits])
         scaffold = replace(scaffold, models_value=None)
     else:
         refuse(document, value.start, f"the null of `{MODELS}` stands on a line of its own")
@@ -107,26 +101,11 @@ def _refuse_known(document: Document, models: MappingNode, edits: Sequence[AddEn
 
 
 def _add_models_key(draft: Draft, root: MappingNode | None, edits: Sequence[AddEntry]) -> None:
-    document = draft.document
-    text, style = document.text, draft.style
-    indent = 0
-    if root is None:
-        index = document.end
-        while index and is_blank(text, line_start(text, index - 1)):
-            index = line_start(text, index - 1)
-        index = skip_comments(document, index, indent)
-    else:
-        indent = column_of(text, root.pairs[0][0].start)
-        index = place_after(document, root)
-        if not ends_in_open_block(document, root):
-            index = skip_comments(document, index, 0)
-    lines = [" " * indent + MODELS + ":"]
-    lines += _block_entries(draft, edits, indent + style.step, style, index)
-    if parting_line(document, index) is not None:
-        lines.append("")
-    elif _may_be_parted(document, index):
-        lines.insert(0, "")
-    draft.changes.add_lines(index, style.newline.join(lines))
+    document, style = draft.document, draft.style
+    indent = 0 if root is None else column_of(document.text, root.pairs[0][0].start)
+    gap = top_gap(document, root)
+    entries = _block_entries(draft, edits, indent + style.step, style, gap.index)
+    gap.fill(draft, [style.newline.join([" " * indent + MODELS + ":", *entries])])
 
 
 def _fill_models(draft: Draft, pair: Pair, edits: Sequence[AddEntry]) -> None:
@@ -140,45 +119,10 @@ def _fill_models(draft: Draft, pair: Pair, edits: Sequence[AddEntry]) -> None:
 
 
 def _add_lines(draft: Draft, models: MappingNode, edits: Sequence[AddEntry]) -> None:
-    document = draft.document
-    text = document.text
-    indent = column_of(text, models.pairs[0][0].start)
-    style = _entry_style(draft, models, indent)
-    index = place_after(document, models)
-    before = after = False
-    if index > models.pairs[-1][0].start:
-        index = skip_comments(document, index, indent)
-        before = (
-            len(models.pairs) > 1
-            and has_empty_line_between(document, models.pairs[-2][1], models.pairs[-1][0])
-            and _may_be_parted(document, index)
-        )
-    else:
-        after = parting_line(document, index) is not None
-    lines: list[str] = []
-    for entry in _block_entries(draft, edits, indent, style, index):
-        lines += [*[""] * before, entry, *[""] * after]
-    draft.changes.add_lines(index, style.newline.join(lines))
-
-
-def _may_be_parted(document: Document, index: int) -> bool:
-    """Whether an empty line in front of `index` would be nobody's: not the second, and no value's.
-
-    A block scalar that keeps its blank lines may come to stand above it when another entry goes.
-    """
-    if index == 0 or is_blank(document.text, line_start(document.text, index - 1)):
-        return False
-    return not keeps_blank_lines(document, 0, document.end)
-
-
-def _entry_style(draft: Draft, models: MappingNode, indent: int) -> Style:
-    """Tell how the newest entry is indented; entries of one file may differ."""
-    style = draft.style
-    for _, value in reversed(models.pairs):
-        if isinstance(value, MappingNode) and not value.in_flow:
-            column = column_of(draft.document.text, value.pairs[0][0].start)
-            return replace(style, step=column - indent)
-    return style
+    indent = column_of(draft.document.text, models.pairs[0][0].start)
+    style = style_below(draft, models, indent)
+    gap = gap_after(draft.document, models, indent)
+    gap.fill(draft, _block_entries(draft, edits, indent, style, gap.index))
 
 
 def _block_entries(
@@ -247,12 +191,12 @@ def _remove_from_flow(
 ) -> Scaffold:
     root = root_mapping(draft.document)
     if len(mapping.pairs) > 1 or root is None or not root.in_flow:
-        remove_flow_pair(draft, mapping, pair)
+        remove_flow_parts(draft, mapping, [mapping.numbers[pair.key.text]])
         return scaffold
     if scaffold.models_key:
-        remove_flow_pair(draft, root, models)
+        remove_flow_parts(draft, root, [root.numbers[MODELS]])
     elif scaffold.models_value is not None:
         draft.changes.replace(models.colon, mapping.end, scaffold.models_value)
     else:
-        remove_flow_pair(draft, mapping, pair)
+        remove_flow_parts(draft, mapping, [mapping.numbers[pair.key.text]])
     return replace(scaffold, models_key=False, models_value=None)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from reconciler.core.edits import RestoreField, SetField
 from reconciler.core.values import Json
-from reconciler.core.yamltext.flow import add_flow_pairs, remove_flow_pair
+from reconciler.core.yamltext.flow import add_flow_parts, remove_flow_parts
 from reconciler.core.yamltext.models import Entry
 from reconciler.core.yamltext.nodes import BLOCK_HEADER, BLOCK_STYLES, Document, Node, ScalarNode
 from reconciler.core.yamltext.places import (
@@ -79,7 +79,7 @@ def restore_field(draft: Draft, entry: Entry, edit: RestoreField) -> None:
         refuse(document, entry.line_start, f"entry {edit.model!r} has no field {edit.key!r}")
     if entry.in_flow:
         if edit.original is None:
-            remove_flow_pair(draft, entry.mapping, pair)
+            remove_flow_parts(draft, entry.mapping, [entry.mapping.numbers[edit.key]])
         else:
             changes.replace(pair.colon, pair.value.end, edit.original)
     elif edit.original is None:
@@ -178,7 +178,7 @@ def _add_field(draft: Draft, entry: Entry, edit: SetField) -> None:
             draft.changes.replace(entry.pair.colon, entry.pair.colon, " " + value)
         else:
             pair = f"{render_key(edit.key)}: {render_flow(edit.value)}"
-            add_flow_pairs(draft, entry.mapping, [pair])
+            add_flow_parts(draft, entry.mapping, [pair])
         return
     if entry.mapping is None:
         indent = column_of(text, entry.line_start) + draft.style.step

@@ -19,11 +19,14 @@ BOM: Final = "\ufeff"
 # The first sign of a block scalar with its indicators, behind any anchor and tag.
 BLOCK_HEADER: Final = re.compile(r"(?:[&!]\S*\s+)*[|>][-+0-9]*")
 BLOCK_STYLES: Final = ("|", ">")
+_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 _MERGE: Final = "<<"
 _YAML_TAG: Final = "tag:yaml.org,2002:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Nobody changes a node. That is not enforced, for it would double the time each one takes to make,
+# and a config of a thousand models has some 30,000.
+@dataclass(slots=True, kw_only=True, eq=False)
 class ScalarNode:
     """A scalar. `style` is its first sign (`'`, `"`, `|`, `>`), empty for a plain one."""
 
@@ -36,7 +39,7 @@ class ScalarNode:
     anchor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class SequenceNode:
     """A list. `weight` counts the values in it, those of aliases included."""
 
@@ -49,7 +52,7 @@ class SequenceNode:
     weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class MappingNode:
     """A mapping: its own pairs as they are written, merge keys among them.
 
@@ -66,7 +69,7 @@ class MappingNode:
     weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class AliasNode:
     """An alias (`*name`) and the node it stands for."""
 
@@ -78,6 +81,7 @@ class AliasNode:
 
 
 Node = ScalarNode | SequenceNode | MappingNode | AliasNode
+Holder = MappingNode | SequenceNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,12 @@ def place(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
+def content_start(text: str, node: Node) -> int:
+    """Give where a node itself starts in `text`, behind its anchor and tag."""
+    match = _PROPERTIES.match(text, node.start, node.end)
+    return match.end() if match else node.start
+
+
 def value_of(node: Node) -> Json:
     """Give the value of a node, aliases followed and merge keys unfolded."""
     match node:
@@ -113,6 +123,13 @@ def value_of(node: Node) -> Json:
             return {key: value_of(value) for key, (_, value) in fields_of(node).items()}
         case _:
             assert_never(node)
+
+
+def parts_of(holder: Holder) -> tuple[tuple[Node, Node], ...]:
+    """Give each pair or item by the node that starts it (a dash apart) and the one that ends it."""
+    if isinstance(holder, SequenceNode):
+        return tuple((item, item) for item in holder.items)
+    return holder.pairs
 
 
 def fields_of(node: MappingNode) -> dict[str, tuple[Node, Node]]:

@@ -7,11 +7,16 @@ from typing import assert_never
 
 from reconciler.core.edits import (
     AddEntry,
-    Edit,
+    AddItem,
+    EntryEdit,
+    ItemEdit,
     PatchField,
     RemoveEntry,
+    RemoveItem,
+    RenameKey,
     RestoreField,
     SetField,
+    SetItem,
 )
 from reconciler.core.values import Json
 from reconciler.core.yamltext.models import config_values, entries_of
@@ -22,8 +27,17 @@ from reconciler.core.yamltext.words import patched
 Values = Mapping[str, Json]
 
 
-def check_outcome(before: Document, values: Values, after: Document, edits: Sequence[Edit]) -> None:
+def check_outcome(
+    before: Document,
+    values: Values,
+    after: Document,
+    items: Sequence[ItemEdit],
+    edits: Sequence[EntryEdit],
+) -> None:
     """Raise `UnsafeEdit` unless `after` means what `before`, read as `values`, does when edited."""
+    if items:
+        edited = with_items(values, items)
+        values = edited if isinstance(edited, Mapping) else {}
     outcome = config_values(after)
     models, new_models = (_mapping_of(data) for data in (values, outcome))
     open_end = any(
@@ -42,7 +56,13 @@ def check_outcome(before: Document, values: Values, after: Document, edits: Sequ
     )
     key = first_difference(rest, new_rest, open_end=open_end)
     if key is not None:
-        refuse(before, 0, f"the edits would change {key!r} too")
+        number = before.root.numbers.get(key) if isinstance(before.root, MappingNode) else None
+        index = 0
+        if number is not None and isinstance(before.root, MappingNode):
+            index = before.root.pairs[number][0].start
+        if any(edit.place[0] == key for edit in items):
+            refuse(before, index, f"the edits would make something else of {key!r} than is meant")
+        refuse(before, index, f"the edits would change {key!r} too")
 
 
 def _followers(document: Document, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -74,7 +94,7 @@ def _mapping_of(values: Values) -> Values:
 
 
 def expected_models(
-    before: Values, after: Values, edits: Sequence[Edit], restored: Iterable[tuple[str, str]]
+    before: Values, after: Values, edits: Sequence[EntryEdit], restored: Iterable[tuple[str, str]]
 ) -> Values:
     """Give the models that the edits should leave.
 
@@ -104,6 +124,58 @@ def expected_models(
             now = _fields(after, model)
             models[model] = {**fields, key: now[key]} if key in now else fields
     return models
+
+
+def with_items(value: Json, edits: Sequence[ItemEdit], depth: int = 0) -> Json:
+    """Give what the edits should make of `value`, which stands `depth` parts down their places."""
+    own: dict[str, list[ItemEdit]] = {}
+    below: dict[str, list[ItemEdit]] = {}
+    added: list[AddItem] = []
+    for edit in edits:
+        if len(edit.place) > depth + 1:
+            below.setdefault(edit.place[depth], []).append(edit)
+        elif isinstance(edit, AddItem):
+            added.append(edit)
+        else:
+            own.setdefault(edit.place[depth], []).append(edit)
+    parts: list[tuple[str, Json]] = []
+    removals: list[RemoveItem] = []
+    for part, inner in _parts(value):
+        name, new = part, inner
+        if part in below:
+            new = with_items(inner, below[part], depth + 1)
+        here = own.get(part, [])
+        for edit in here:
+            match edit:
+                case SetItem():
+                    new = edit.value
+                case RenameKey():
+                    name = edit.key
+                case RemoveItem():
+                    removals.append(edit)
+        if not any(isinstance(edit, RemoveItem) for edit in here):
+            parts.append((name, new))
+    parts += [(edit.place[depth], edit.value) for edit in added]
+    if not parts and removals:
+        return _emptied(value, removals)
+    if isinstance(value, Mapping) or (value is None and added and added[0].place[depth] != "0"):
+        return dict(parts)
+    return [inner for _, inner in parts] if parts or value is not None else None
+
+
+def _parts(value: Json) -> list[tuple[str, Json]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(str(number), item) for number, item in enumerate(value)]
+    return []
+
+
+def _emptied(value: Json, removals: Sequence[RemoveItem]) -> Json:
+    texts = [edit.empty.strip() for edit in removals if edit.empty is not None]
+    if not texts:
+        return {} if isinstance(value, Mapping) else []
+    return [] if texts[0][:1] == "[" else {} if texts[0][:1] == "{" else None
 
 
 def _fields(models: Values, model: str) -> Values:

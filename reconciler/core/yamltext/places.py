@@ -76,13 +76,19 @@ def find_pair(document: Document, mapping: MappingNode, key: str) -> Pair | None
     if is_merge(node):
         return None
     text = document.text
-    colon = _COLON.match(text, node.end)
+    colon = behind_colon(document, node)
     lead = text[line_start(text, node.start) : node.start]
     if not isinstance(node, ScalarNode) or (not mapping.in_flow and lead.strip(" ")):
         refuse(document, node.start, f"key {key!r} is not written plainly at its line's start")
     if colon is None:
         refuse(document, node.start, f"key {key!r} has no colon")
-    return Pair(key=node, colon=colon.end(), value=value)
+    return Pair(key=node, colon=colon, value=value)
+
+
+def behind_colon(document: Document, key: Node) -> int | None:
+    """Give the place right behind the colon of a key, None where it has none in its line."""
+    colon = _COLON.match(document.text, key.end)
+    return colon.end() if colon else None
 
 
 def refuse_if_referenced(document: Document, node: Node, what: str) -> None:

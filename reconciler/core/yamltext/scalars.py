@@ -68,6 +68,8 @@ _RESERVED: Final = frozenset(
 # A start that no indicator, number, date or time shares.
 _PLAIN: Final = re.compile(r"[A-Za-z_/$][^\x00-\x1f\x7f]*")
 _PLAIN_IN_FLOW: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+# The same behind a start that numbers and dates share, which are told apart by their letters.
+_PLAIN_DIGITS: Final = re.compile(r"(?!\d{4}-\d)[0-9.]*[A-Za-z][A-Za-z0-9_./-]*", re.ASCII)
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
@@ -85,3 +87,13 @@ def is_plain_safe(text: str, *, in_flow: bool) -> bool:
 def is_plain_key(text: str) -> bool:
     """Whether `text` can stand unquoted as a key, for every reader, inside `{}` or outside."""
     return _PLAIN_KEY.fullmatch(text) is not None and text.lower() not in _RESERVED
+
+
+def stays_plain(text: str, *, in_flow: bool) -> bool:
+    """Whether `text` can stand unquoted where another word did: as `is_plain_safe`, or like `7b`.
+
+    A new word that starts as numbers do is better quoted; among its like it need not stand out.
+    """
+    if _PLAIN_DIGITS.fullmatch(text) and text.lower() not in _RESERVED:
+        return isinstance(resolve_plain(text), str)
+    return is_plain_safe(text, in_flow=in_flow)

@@ -101,22 +101,38 @@ class Changes:
         """Give the changed text."""
         pieces: list[str] = []
         done = 0
-        for start, end, new in sorted(self._spans + self._removals(), key=lambda span: span[:2]):
+        for start, end, new in sorted(self._all_spans(), key=lambda span: span[:2]):
             pieces += [self.text[done:start], new]
             done = max(done, end)
         return "".join([*pieces, self.text[done:]])
 
-    def _removals(self) -> list[tuple[int, int, str]]:
+    def _all_spans(self) -> list[tuple[int, int, str]]:
+        spans = list(self._spans)
+        runs = self._runs()
+        if runs and self._ends_openly(runs[-1][1]):
+            # The last of the lines put in front of those that go now ends the text, without a
+            # break; where there are none, it is the line above.
+            start, end = runs[-1]
+            above = [number for number, span in enumerate(spans) if span[:2] == (start, start)]
+            if above:
+                spans[above[-1]] = (start, start, without_break(spans[above[-1]][2]))
+            else:
+                runs[-1] = (len(without_break(self.text[:start])), end)
+        return spans + [(start, end, "") for start, end in runs]
+
+    def _runs(self) -> list[tuple[int, int]]:
         runs: list[tuple[int, int]] = []
         for start, end in sorted(self._lines):
             if runs and start <= runs[-1][1]:
                 runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
             else:
                 runs.append((start, end))
-        return [(self._with_break(start, end), end, "") for start, end in runs]
+        return runs
 
-    def _with_break(self, start: int, end: int) -> int:
-        """Take the break in front along where lines go that end the text without one."""
-        if end < len(self.text) or self.text.endswith("\n") or start == 0:
-            return start
-        return start - 2 if self.text[start - 2 : start] == "\r\n" else start - 1
+    def _ends_openly(self, end: int) -> bool:
+        return end == len(self.text) and not self.text.endswith("\n")
+
+
+def without_break(text: str) -> str:
+    """Give `text` without the line break that ends it, if one does."""
+    return text.removesuffix("\n").removesuffix("\r")

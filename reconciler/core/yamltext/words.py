@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
 
 from reconciler.core.edits import PatchField
 from reconciler.core.yamltext.fields import find_field, original_of
@@ -14,13 +13,12 @@ from reconciler.core.yamltext.nodes import (
     AliasNode,
     Document,
     ScalarNode,
+    content_start,
     fields_of,
     value_of,
 )
 from reconciler.core.yamltext.places import Draft, refuse, refuse_if_aliased, refuse_if_referenced
 from reconciler.core.yamltext.spans import next_line
-
-_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 
 
 def patch_field(draft: Draft, entry: Entry, edit: PatchField) -> str:
@@ -62,11 +60,8 @@ def _patches(document: Document, node: ScalarNode, edit: PatchField) -> list[tup
     new = dict(edit.words)
     if not new:
         return []
-    if node.style in BLOCK_STYLES:
-        start = next_line(text, node.start)
-    else:
-        properties = _PROPERTIES.match(text, node.start, node.end)
-        start = properties.end() if properties else node.start
+    is_block = node.style in BLOCK_STYLES
+    start = next_line(text, node.start) if is_block else content_start(text, node)
     is_double = node.style == '"'
     # An escape such as `\"` or `\n` parts words in the value; as text it is no white space.
     pattern = _words(

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from reconciler.core.values import Json
-from reconciler.core.yamltext.scalars import is_plain_key, is_plain_safe
+from reconciler.core.yamltext.scalars import is_plain_key, is_plain_safe, stays_plain
 
 
 class Literals(Enum):
@@ -52,7 +52,7 @@ def render_value(value: Json, indent: int, style: Style, literals: Literals) -> 
             return style.newline + style.newline.join(pairs)
         case Sequence() if value:
             return style.newline + style.newline.join(
-                _render_item(item, indent + style.dash, style) for item in value
+                render_item(item, indent + style.dash, style) for item in value
             )
         case _:
             return " " + render_flow(value)
@@ -68,7 +68,8 @@ def _render_pairs(
     ]
 
 
-def _render_item(item: Json, indent: int, style: Style) -> str:
+def render_item(item: Json, indent: int, style: Style) -> str:
+    """Give a list's item as lines with its dash at `indent`, without the last line break."""
     lead = " " * indent + "- "
     if isinstance(item, Mapping) and item:
         lines = style.newline.join(_render_pairs(item, indent + 2, style, Literals.NONE))
@@ -110,6 +111,15 @@ def render_scalar(value: bool | int | float | str | None, *, in_flow: bool) -> s
             return value if is_plain_safe(value, in_flow=in_flow) else _quoted(value)
 
 
+def render_like(text: str, quote: str, *, in_flow: bool) -> str:
+    """Give a string, as key or value, in quotes of the kind `quote` (empty: none) if it can be."""
+    if quote == "'" and text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    if quote == '"':
+        return _double_quoted(text)
+    return text if stays_plain(text, in_flow=in_flow) else _quoted(text)
+
+
 def _float(value: float) -> str:
     text = repr(value)
     if text.lstrip("-") in ("inf", "nan"):
@@ -143,6 +153,11 @@ def _can_be_literal(text: str, literals: Literals) -> bool:
         return False
     if literals is Literals.UNENDED and text.endswith("\n"):
         return False
+    return can_be_block(text)
+
+
+def can_be_block(text: str) -> bool:
+    """Whether a text can stand as the lines of a block scalar, whatever its last line break."""
     lines = text.removesuffix("\n").split("\n")
     # The first line tells a reader the indentation, and blank lines at the end would run into
     # those of the file.
