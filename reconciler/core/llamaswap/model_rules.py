@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from reconciler.core.llamaswap.commandline import strip_comments
 from reconciler.core.llamaswap.macros import expand, expand_value, macro_names, macro_scope
-from reconciler.core.llamaswap.problem import NEW, NEWEST, Finding, finding
+from reconciler.core.llamaswap.problem import Finding, finding
 from reconciler.core.llamaswap.shapes import (
     Place,
     as_list,
@@ -17,6 +17,7 @@ from reconciler.core.llamaswap.shapes import (
     model_entries,
 )
 from reconciler.core.llamaswap.type_rules import check_model
+from reconciler.core.llamaswap.version import NEW, NEWEST
 
 _MACRO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DEFAULT_PROXY: Final = "http://localhost:${PORT}"
@@ -62,9 +63,16 @@ def check_other_macro_uses(data: Mapping[str, object], keys: Iterable[str]) -> I
                 )
 
 
-def check_models(data: Mapping[str, object]) -> Iterator[Finding]:
-    """Check every model: its ID, types, macros, port, TTL, environment, capabilities and names."""
+def check_models(
+    data: Mapping[str, object], only: Collection[object] | None = None
+) -> Iterator[Finding]:
+    """Check every model: its ID, types, macros, port, TTL, environment, capabilities and names.
+
+    With `only`, no other is taken by itself; their names are compared all the same.
+    """
     for model, raw in as_mapping(data.get("models")).items():
+        if only is not None and model not in only:
+            continue
         place = ("models", str(model))
         if not isinstance(model, str):
             message = "the ID is not a text, and 2026 builds drop every model for it: quote it"
@@ -80,6 +88,8 @@ def answering_names(data: Mapping[str, object]) -> dict[str, str]:
     """Give every name that 2026 builds answer to, an alias or an ID, with the model behind it."""
     names: dict[str, str] = {}
     for model, entry in model_entries(data):
+        if "aliases" not in entry and "filters" not in entry:
+            continue
         scope = macro_scope(data, model)
         for alias in (*_aliases(entry, scope), *_params_aliases(entry, scope)):
             names.setdefault(alias, model)
@@ -92,8 +102,9 @@ def _check_entry(
 ) -> Iterator[Finding]:
     yield from check_model(entry, place, scope)
     yield from check_macros(entry, place)
-    yield from _check_port(entry, place, scope)
-    yield from _check_macro_uses(entry, place, scope)
+    has_port = "${PORT}" in _command(entry, scope)
+    yield from _check_port(entry, place, scope, has_port=has_port)
+    yield from _check_macro_uses(entry, place, scope, has_port=has_port)
     yield from _check_values(entry, place, scope)
 
 
@@ -103,19 +114,18 @@ def _command(entry: Mapping[str, object], scope: Mapping[str, object]) -> str:
 
 
 def _check_port(
-    entry: Mapping[str, object], place: Place, scope: Mapping[str, object]
+    entry: Mapping[str, object], place: Place, scope: Mapping[str, object], *, has_port: bool
 ) -> Iterator[Finding]:
     proxy = entry.get("proxy")
     proxy = expand(proxy, scope) if isinstance(proxy, str) else _DEFAULT_PROXY
-    if "${PORT}" in proxy and "${PORT}" not in _command(entry, scope):
+    if "${PORT}" in proxy and not has_port:
         message = "cmd holds no ${PORT}, and proxy is not set to another port"
         yield finding("port", (*place, "cmd"), message)
 
 
 def _check_macro_uses(
-    entry: Mapping[str, object], place: Place, scope: Mapping[str, object]
+    entry: Mapping[str, object], place: Place, scope: Mapping[str, object], *, has_port: bool
 ) -> Iterator[Finding]:
-    has_port = "${PORT}" in _command(entry, scope)
     for key, value in entry.items():
         if key == "macros":
             continue
@@ -187,6 +197,8 @@ def _check_aliases(data: Mapping[str, object]) -> Iterator[Finding]:
             written.add(alias)
             owners.setdefault(expanded, model)
     for model, entry in models.items():
+        if "filters" not in entry:
+            continue
         for alias in _params_aliases(entry, macro_scope(data, model)):
             owner = alias if alias in models else owners.setdefault(alias, model)
             if owner != model:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 from reconciler.core.llamaswap.shapes import Place
-
-# The builds the rules were measured on: 173 (2025), and 250 (2026). SIGHUP and the 2026 loader came
-# with 205; since 218 a group member that names no model ends the start; by 250 macros are expanded
-# in every value and profiles are mappings. Between 173 and 205 nothing was measured.
-OLD: Final = 173
-NEW: Final = 205
-MEMBERS: Final = 218
-NEWEST: Final = 250
+from reconciler.core.llamaswap.version import NEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +29,19 @@ class Finding:
     old: bool = True
     since: int | None = NEW
 
-    def is_rejected_by(self, version: int | None) -> bool:
-        """Whether `version` refuses the config for this; an unknown one where all known ones do."""
-        if version is None or OLD < version < NEW:
-            return self.old and self.since is not None
-        if version <= OLD:
+    def is_rejected_by(self, version: int) -> bool:
+        """Whether `version` refuses the config for this; those before 205 judge as 2025's do."""
+        if version < NEW:
             return self.old
         return self.since is not None and version >= self.since
+
+    @property
+    def told(self) -> Problem:
+        """The problem, where it is not known which build judges; with those that refuse it."""
+        if self.old or self.since is None:
+            return self.problem
+        note = f"(llama-swap from {self.since} on does not start with this)"
+        return replace(self.problem, message=f"{self.problem.message} {note}")
 
 
 def finding(

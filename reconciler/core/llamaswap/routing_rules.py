@@ -10,7 +10,7 @@ from typing import Final
 from reconciler.core.llamaswap.macros import expand, macro_scope
 from reconciler.core.llamaswap.matrix import BadExpression, read_expression
 from reconciler.core.llamaswap.model_rules import answering_names
-from reconciler.core.llamaswap.problem import MEMBERS, NEWEST, Finding, finding
+from reconciler.core.llamaswap.problem import Finding, finding
 from reconciler.core.llamaswap.shapes import (
     GROUPS_PLACES,
     MATRIX_PLACES,
@@ -22,6 +22,7 @@ from reconciler.core.llamaswap.shapes import (
     peer_names,
 )
 from reconciler.core.llamaswap.type_rules import check_group, check_texts
+from reconciler.core.llamaswap.version import MEMBERS, NEWEST
 
 _VARIABLE: Final = re.compile(r"[A-Za-z0-9.-]{1,32}")
 

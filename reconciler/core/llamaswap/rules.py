@@ -5,18 +5,19 @@ Settings of the machine are not judged: environment variables, and whether files
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final, cast
 
 from reconciler.core.llamaswap.macros import expand_value, macro_scope
 from reconciler.core.llamaswap.model_rules import check_macros, check_models, check_other_macro_uses
 from reconciler.core.llamaswap.problem import Finding, Problem, finding
 from reconciler.core.llamaswap.routing_rules import check_routing
-from reconciler.core.llamaswap.shapes import as_list
+from reconciler.core.llamaswap.shapes import as_list, as_mapping, dig
 from reconciler.core.llamaswap.type_rules import check_top
-from reconciler.core.values import Json
+from reconciler.core.llamaswap.version import NEWEST, OLD, is_measured
+from reconciler.core.values import Json, same
 
-__all__ = ["Problem", "find_problems", "new_problems"]
+__all__ = ["Problem", "find_problems", "introduced", "new_problems", "standing"]
 
 # The top-level keys that llama-swap knows, and so expands, beside `models` and `macros`.
 _EXPANDED: Final = (
@@ -26,13 +27,46 @@ _EXPANDED: Final = (
 _LOG_TARGETS: Final = ("proxy", "upstream", "both", "none")
 
 
-def find_problems(data: Mapping[str, Json], *, version: int | None) -> tuple[Problem, ...]:
-    """Give every rule that `data` breaks, as llama-swap `version` would judge it.
+def standing(before: Mapping[str, Json], version: int | None) -> tuple[Problem, ...]:
+    """Give what keeps a config, as it stands, from being loaded: by `version`, if that is known.
 
-    `data` is the whole config as parsed, of whatever shape. Where the version is unknown (None, or
-    one between those measured), only what every known version rejects is a problem.
+    Else by the newest known one, and then each message says from which build on.
     """
-    return tuple(each.problem for each in _find(_as_root(data)) if each.is_rejected_by(version))
+    findings = _findings(before)
+    if version is not None and is_measured(version):
+        return _rejected(findings, version)
+    return tuple(each.told for each in findings if each.is_rejected_by(NEWEST))
+
+
+def introduced(
+    before: Mapping[str, Json], after: Mapping[str, Json], version: int | None
+) -> tuple[Problem, ...]:
+    """Give what llama-swap would refuse `after` for, and did not refuse `before` for.
+
+    A known `version` judges alone. Else the newest known one does, unless `before` was fit for the
+    2025 builds and not for it: then a 2025 build runs here, and judges.
+    """
+    changed = _changed_models(before, after)
+    old, new = _findings(before, changed), _findings(after, changed)
+
+    def found(judge: int) -> tuple[Problem, ...]:
+        return new_problems(_rejected(old, judge), _rejected(new, judge))
+
+    if version is not None and is_measured(version):
+        return found(version)
+    if not found(OLD) and not found(NEWEST):
+        return ()
+    whole = _findings(before)
+    only_old = _rejected(whole, NEWEST) and not _rejected(whole, OLD)
+    return found(OLD if only_old else NEWEST)
+
+
+def find_problems(data: Mapping[str, Json], *, version: int) -> tuple[Problem, ...]:
+    """Give every rule that `data` breaks, as llama-swap `version` judges it.
+
+    `data` is the whole config as parsed, of whatever shape.
+    """
+    return _rejected(_findings(data), version)
 
 
 def new_problems(before: Iterable[Problem], after: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -41,12 +75,39 @@ def new_problems(before: Iterable[Problem], after: Iterable[Problem]) -> tuple[P
     return tuple(problem for problem in after if (problem.rule, problem.subject) not in known)
 
 
-def _as_root(data: object) -> object:
+def _changed_models(
+    before: Mapping[str, Json], after: Mapping[str, Json]
+) -> frozenset[object] | None:
+    """Give the IDs whose entries differ: no other entry can be right in one and wrong in the other.
+
+    None where all must be looked at, for macros that hold everywhere differ.
+    """
+    macros = [list(as_mapping(dig(data, ("macros",))).items()) for data in (before, after)]
+    if macros[0] != macros[1]:
+        return None
+    old, new = (
+        cast("Mapping[str, Json]", as_mapping(dig(data, ("models",)))) for data in (before, after)
+    )
+    kept = {
+        key
+        for key, entry in old.items()
+        # The order of macros counts too.
+        if key in new and same(entry, new[key]) and "macros" not in as_mapping(entry)
+    }
+    return frozenset((old.keys() | new.keys()) - kept)
+
+
+def _findings(data: object, only: Collection[object] | None = None) -> tuple[Finding, ...]:
+    """Judge a config; of its models, taken one by one, `only` those, where they are named."""
     # An empty file is an empty config to llama-swap.
-    return {} if data is None else data
+    return tuple(_find({} if data is None else data, only))
 
 
-def _find(data: object) -> Iterator[Finding]:
+def _rejected(findings: Iterable[Finding], version: int) -> tuple[Problem, ...]:
+    return tuple(each.problem for each in findings if each.is_rejected_by(version))
+
+
+def _find(data: object, only: Collection[object] | None) -> Iterator[Finding]:
     if not isinstance(data, Mapping):
         yield finding("type", (), "the config must be a mapping", subject="the config")
         return
@@ -54,7 +115,7 @@ def _find(data: object) -> Iterator[Finding]:
     yield from check_top(data, scope)
     yield from check_macros(data, ())
     yield from _check_settings(data, scope)
-    yield from check_models(data)
+    yield from check_models(data, only)
     yield from check_other_macro_uses(data, _EXPANDED)
     yield from check_routing(data)
 

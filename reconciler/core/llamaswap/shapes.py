@@ -21,11 +21,16 @@ PRIORITY_PLACE: Final[Place] = ("routing", "scheduler", "settings", "fifo", "pri
 
 def as_mapping(value: object) -> Mapping[str, object]:
     """Give `value` if it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    # Most are missing or plain, and asking for any kind of mapping is slow.
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) or isinstance(value, Mapping) else {}  # noqa: SIM101
 
 
 def as_list(value: object) -> Sequence[object]:
     """Give `value` if it is a list, else an empty one."""
+    if value is None:
+        return ()
     return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else ()
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.core.llamaswap.macros import expand_value
-from reconciler.core.llamaswap.problem import NEW, Finding, finding
+from reconciler.core.llamaswap.problem import Finding, finding
 from reconciler.core.llamaswap.shapes import Place, as_list, as_mapping
+from reconciler.core.llamaswap.version import NEW
 
 # Words of YAML 1.1 that the loader still takes where a switch is wanted.
 _SWITCH_WORDS: Final = frozenset({"y", "Y", "yes", "on", "n", "N", "no", "off"})

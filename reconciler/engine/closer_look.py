@@ -1,0 +1,98 @@
+"""Look at what matters only where llama-swap's config changes: who will read it, and the headers.
+
+A plan with nothing to do asks llama-swap nothing, and opens no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.actions import Place, RemoveEntry, Replace, SetEntry
+from reconciler.core.contents import telling_files
+from reconciler.core.desired import Desired
+from reconciler.core.llamaswap.version import parse_version
+from reconciler.core.lock import PinnedFile
+from reconciler.core.names import ModelId, RelPath, Sha256
+from reconciler.core.observed import Observed, RuntimeState, RuntimeStatus
+from reconciler.core.plan import Plan
+from reconciler.engine.fetch import is_staged
+from reconciler.engine.host import Host
+from reconciler.errors import GgufInvalid, ReconcilerError
+
+if TYPE_CHECKING:
+    from reconciler.core.gguf.facts import GgufFacts
+
+
+def look_closer(host: Host, desired: Desired, observed: Observed, plan: Plan) -> Observed:
+    """Give `observed` with what else `plan` should have been decided on; itself where that is none.
+
+    The version is asked where an entry changes, or something is refused that another version might
+    take. A header that cannot be read now is left out.
+    """
+    changes = any(isinstance(item, SetEntry | RemoveEntry) for item in plan.actions)
+    version = _running_version(host, observed.runtime) if changes or plan.refusals else None
+    files = _files_to_read(plan, desired, version)
+    facts = _facts_of(files, observed, host) if files else {}
+    if version is None and not facts:
+        return observed
+    return replace(observed, version=version, facts=facts)
+
+
+def _running_version(host: Host, runtime: RuntimeState) -> int | None:
+    """Ask the llama-swap that runs for its version; None where it does not say."""
+    if runtime.url is None or runtime.status is RuntimeStatus.STOPPED:
+        return None
+    return parse_version(host.open_server(runtime.url).version())
+
+
+def _files_to_read(plan: Plan, desired: Desired, version: int | None) -> tuple[PinnedFile, ...]:
+    """Give the files whose headers decide something: where an entry of ours, or its bytes, change.
+
+    Nothing is scaffolded in entries that others made, and so their headers are not read.
+    """
+    changing = {item.model for item in plan.actions if isinstance(item, SetEntry)}
+    new = {item.sha256 for item in plan.actions if isinstance(item, Place | Replace)}
+    return tuple(
+        file
+        for key, model in desired.models.items()
+        if _is_made(plan, key)
+        for files in [tuple(telling_files(model, version))]
+        if key in changing or any(file.sha256 in new for file in files)
+        for file in files
+    )
+
+
+def _is_made(plan: Plan, key: ModelId) -> bool:
+    owned = plan.ledger_after.models.get(key)
+    return owned is not None and owned.entry is not None and owned.entry.made
+
+
+def _facts_of(
+    files: tuple[PinnedFile, ...], observed: Observed, host: Host
+) -> dict[Sha256, GgufFacts]:
+    wanted = {file.sha256 for file in files}
+    known = dict(host.inventory.contents.facts_of(wanted))
+    here = {file.sha256: file.path for file in observed.files.values() if file.sha256 in wanted}
+    for file in files:
+        if file.sha256 not in known:
+            known.update(_read(file, here.get(file.sha256), host))
+    return known
+
+
+def _read(file: PinnedFile, path: RelPath | None, host: Host) -> Iterator[tuple[Sha256, GgufFacts]]:
+    """Read a file's header, where it lies or where it is staged, if its bytes are proven there."""
+    from reconciler.core.gguf.header import read_header
+
+    staged = host.folder.stage_name(file.sha256, 0)
+    try:
+        if path is not None:
+            with host.folder.reading(path) as source:
+                yield file.sha256, read_header(source).facts
+        elif is_staged(staged, file.sha256, host):
+            with host.folder.reading_kept(staged) as source:
+                yield file.sha256, read_header(source).facts
+    except (GgufInvalid, ReconcilerError):
+        # It is told of once the file is in its place.
+        return
