@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from reconciler.core.actions import RemoveEntry, SetEntry
 from reconciler.core.desired import Desired
-from reconciler.core.ledger import LedgerEntry
+from reconciler.core.ledger import LedgerEntry, LedgerField
 from reconciler.core.manifest import Serve
 from reconciler.core.names import ModelId
+from reconciler.core.ownership import scaffold_entry
+from reconciler.core.yamltext.config import read_config
 from tests.support.worlds import World, desired, model, pinned
 
 A = ModelId("a")
@@ -138,6 +140,106 @@ def test_declared_field_is_enforced_and_the_edit_is_told() -> None:
     ]
     assert b"ttl: 8\n" in now.applied(plan).config
     assert now.reached(OTHER_TTL).reached(NOTHING).config == THEIRS
+
+
+def drifted(world: World, wanted: Desired) -> list[tuple[str | None, object, object, str, bool]]:
+    """Give what a plan tells of each drifted field, its line left out."""
+    return [
+        (item.key, item.found, item.wrote, item.origin, item.kept)
+        for item in world.plan(wanted).drift
+    ]
+
+
+def with_origins(serve: Serve) -> Desired:
+    """Give a desired state whose words come from a preset and the defaults."""
+    origins = {"ttl": "preset long", "args": "model, defaults", "name": "defaults"}
+    return desired(model("a", serve=replace(serve, origins=origins)))
+
+
+def test_drift_tells_both_values_and_where_ours_came_from() -> None:
+    """Each edit is told with what stands there, what we wrote, its line and its origin."""
+    wanted = with_origins(Serve(args={"jinja": True}, fields={"ttl": 8, "name": "A"}))
+    now = world().reached(wanted)
+    now = edited(now, "ttl: 8", "ttl: 80")
+    now = edited(now, "--jinja", "--no-jinja")
+    now = edited(now, "    name: A\n", "")
+    told = {key: rest for key, *rest in drifted(now, wanted)}
+    assert told["ttl"] == [80, 8, "preset long", False]
+    assert told["cmd"][2:] == ["model, defaults", False]
+    assert told["name"] == [None, "A", "defaults", False]
+    messages = {item.key: item.message for item in now.plan(wanted).drift}
+    line = now.config.decode().split("ttl: 80")[0].count("\n") + 1
+    assert messages["ttl"] == f"ttl was edited by hand (line {line}): 80 instead of 8 (preset long)"
+    assert messages["name"] == 'name was taken out by hand; it was "A" (defaults)'
+    # Of long values the part is shown where they differ.
+    assert "no-jinja" in messages["cmd"]
+    assert len(messages["cmd"]) < 230
+    assert now.reached(wanted).plan(wanted).drift == ()
+
+
+def test_drift_of_what_was_found_says_so() -> None:
+    """A value that stood there before us and is declared: its edit is set right, and its origin
+    is the file itself.
+    """
+    now = edited(world().reached(WITH_TTL), "ttl: 7", "ttl: 70")
+    assert drifted(now, WITH_TTL) == [("ttl", 70, 7, "found", False)]
+    assert drifted(now, ANY_ENTRY) == []
+
+
+def test_edit_that_stays_is_told_once() -> None:
+    """A command that nobody declares is scaffolded: an edit of it is left, told until a run has
+    seen it, and then no more; another edit is told anew, and one undone is forgotten.
+    """
+    now = edited(world(OURS).reached(wants()), "-m /models", "--jinja -m /models")
+    ((key, _, _, origin, kept),) = drifted(now, wants())
+    assert (key, origin, kept) == ("cmd", "model", True)
+    assert "and stays so" in now.plan(wants()).drift[0].message
+    assert now.plan(wants()).is_empty
+    now = now.reached(wants())
+    assert drifted(now, wants()) == []
+    again = edited(now, "--jinja", "--verbose")
+    assert [item[0] for item in drifted(again, wants())] == ["cmd"]
+    back = edited(now, "--jinja ", "")
+    assert drifted(back, wants()) == []
+    moved = desired(model("a", pinned("a", "a-4", name="other.gguf")))
+    assert b"--jinja -m /models/acme/a/other.gguf" in now.reached(moved).config
+    # Declared at last, the edit is overwritten, and that is told.
+    assert [item[4] for item in drifted(now, wants(args={"x": 1}))] == [False]
+
+
+def test_edit_of_a_generated_entry_is_told_once() -> None:
+    """An entry made for a file that nobody declares says so as its origin; the edit stays."""
+    owned = LedgerEntry(made=True, fields={"cmd": LedgerField(value="srv -m /a.gguf")})
+    view = read_config(b"models:\n  a:\n    cmd: srv -m /a.gguf --mine\n", "config").models["a"]
+    fields = {"cmd": "srv -m /a.gguf"}
+    first = scaffold_entry("a", fields, view=view, owned=owned)
+    (drift,) = first.drift
+    assert (drift.key, drift.origin, drift.kept, drift.line) == ("cmd", "discovered", True, 3)
+    assert first.edits == ()
+    assert scaffold_entry("a", fields, view=view, owned=first.after).drift == ()
+
+
+def test_environment_is_not_told() -> None:
+    """Of environment variables the names are told, never the values, in text and in JSON."""
+    wanted = wants(fields={"env": ["TOKEN=mine", "A=1"]})
+    now = edited(world(OURS).reached(wanted), "TOKEN=mine", "TOKEN=theirs")
+    plan = now.plan(wanted)
+    (drift,) = plan.drift
+    assert drift.found == drift.wrote == ["TOKEN=…", "A=…"]
+    (action,) = [item for item in plan.actions if isinstance(item, SetEntry)]
+    assert "mine" not in repr(action) + drift.message
+    assert "theirs" not in repr(action) + drift.message
+
+
+def test_key_that_somebody_added_goes_with_our_entry_and_is_told() -> None:
+    """Their own key in an entry of ours goes with it: warned of with its line before it does."""
+    now = edited(
+        world(OURS).reached(wants(fields={"ttl": 1})), "ttl: 1\n", "ttl: 1\n    env: [A=1]\n"
+    )
+    plan = now.plan(NOTHING)
+    line = now.config.decode().split("    env:")[0].count("\n") + 1
+    assert f"a: env (line {line}) is not ours, and goes with its entry" in plan.warnings
+    assert now.applied(plan).config == OURS
 
 
 def test_edit_of_a_field_that_is_given_up_stays() -> None:

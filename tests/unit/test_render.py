@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -64,6 +65,21 @@ def test_arguments(args: dict[str, Json], written: str) -> None:
     """True is a bare flag, false and null are nothing, a list repeats, the rest is quoted."""
     start = "/app/llama-server --port ${PORT} -m /m/a.gguf "
     assert render_cmd(Serve(args=args), _PATHS, _SERVER) == start + written
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"enable_thinking": False, "n": [1, None]},
+        {"text": 'it\'s "quoted" \\ and # more'},
+        {"lines": "a\n# b\nc \\\n", "é": {"deep": {"er": []}}},
+    ],
+)
+def test_mapping_reaches_the_server_as_json(value: dict[str, Json]) -> None:
+    """A mapping is one word of JSON, whatever quotes are in it; a list of them repeats the flag."""
+    words = split_command(_render({"kwargs": [value, value]}))
+    assert words[-4] == words[-2] == "--kwargs"
+    assert json.loads(words[-3]) == json.loads(words[-1]) == value
 
 
 @pytest.mark.parametrize("args", [{"port": 1}, {"model": "/x"}, {"-m": "/x"}, {"mmproj": "/x"}])

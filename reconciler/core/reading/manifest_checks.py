@@ -39,6 +39,13 @@ def check_mmproj(text: str) -> str:
     return RelPath(text)
 
 
+def check_group(name: str) -> str:
+    """Give `name` back if a group can bear it; raises `InvalidName`."""
+    if not name.strip():
+        raise InvalidName("a group has a name; to take a default away, write null")
+    return name
+
+
 def check_args(args: dict[str, Json]) -> dict[str, Json]:
     """Give `args` back if each can be an argument; raises `BadKeys`."""
     return _check_keys(args, _args_problem)
@@ -52,11 +59,8 @@ def _args_problem(name: str, value: Json) -> str | None:
     if name in _ARGS_OF_OURS:
         return f"{name!r} may not stand here: it is written for every model"
     values = value if isinstance(value, list) else [value]
-    if any(isinstance(item, list | dict) for item in values):
-        return (
-            f"{name!r} must be one value or a list of values; "
-            "quote JSON that is meant as it is written"
-        )
+    if any(isinstance(item, list) for item in values):
+        return f"{name!r} holds a list inside a list: quote JSON that is meant as it is written"
     if isinstance(value, list) and any(item is None or item is False for item in value):
         return f"{name!r} is a list that holds null or false: leave them out"
     return None

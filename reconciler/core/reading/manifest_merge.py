@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Words = Mapping[str, Any]
@@ -18,6 +18,22 @@ def merge(under: Words, over: Words) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+def origins(layers: Iterable[tuple[str, Words]]) -> dict[str, str]:
+    """Say which of the `layers` (a name and its words, the strongest first) each key comes from.
+
+    Of mappings, which merge, all layers are named down to the one that replaces those below it.
+    """
+    names: dict[str, list[str]] = {}
+    settled: set[str] = set()
+    for name, words in layers:
+        for key, value in words.items():
+            if key not in settled:
+                names.setdefault(key, []).append(name)
+            if not isinstance(value, Mapping):
+                settled.add(key)
+    return {key: ", ".join(found) for key, found in names.items()}
 
 
 def without_nulls(words: Words) -> dict[str, Any]:
