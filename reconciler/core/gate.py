@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.core.edits import ConfigView
 from reconciler.core.ledger import Ledger
+from reconciler.core.llamaswap.model_rules import answering_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +38,14 @@ def expect_models(
     the config still holds. Absent: the IDs we took out of the config. Aliases, selectors and peers
     are never counted as extra: whatever else is listed is not our business.
     """
-    # An ID we took out may live on as another model's alias; then it may still be listed.
-    aliases = {alias for entry in config.models.values() for alias in entry.aliases}
+    # An ID we took out may live on as another name of a model; then it may still be listed.
+    names = answering_names(config.data).keys()
     listable = {key for key, entry in config.models.items() if not _is_unlisted(entry.fields)}
     ours = {key for key, model in after.models.items() if model.entry is not None}
     gone = {key for key, model in before.models.items() if model.entry is not None}
     return Gate(
         expected=frozenset(listable & (ours | set(listed_before))),
-        absent=frozenset(gone - config.models.keys() - aliases),
+        absent=frozenset(gone - names),
     )
 
 

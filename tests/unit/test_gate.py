@@ -22,7 +22,7 @@ from tests.support.fakes import FakeClock, FakeLlamaSwap, Heard
 CONFIG = """\
 models:
   ours: {cmd: a}
-  theirs: {cmd: b, aliases: [nick, old-name]}
+  theirs: {cmd: b, aliases: [nick, old-name], filters: {setParamsByID: {old-way: {}}}}
   hidden: {cmd: c, unlisted: true}
   shown: {cmd: d, unlisted: false}
 """
@@ -61,7 +61,7 @@ def test_what_we_took_out_must_be_gone() -> None:
 
 def test_name_that_lives_on_as_an_alias_may_be_listed() -> None:
     """An ID we took out that is now another model's alias, or its own entry again, is no rest."""
-    assert gate(ledger("old-name", "theirs"), ledger()).absent == frozenset()
+    assert gate(ledger("old-name", "old-way", "theirs"), ledger()).absent == frozenset()
 
 
 def test_model_without_an_entry_is_never_asked_for() -> None:

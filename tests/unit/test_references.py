@@ -1,4 +1,4 @@
-"""Everything that refers to a model is found before the model goes."""
+"""Everything that refers to a model is found, and known for the model it leads to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.llamaswap.references import Reference, ReferenceKind, find_references
+from reconciler.core.llamaswap.references import read_names, read_references
 
 _MATRIX = {
     "vars": {"v": "m", "w": "other"},
@@ -24,8 +24,11 @@ def _config(**more: object) -> dict[str, Any]:
 
 
 def _paths(data: dict[str, Any], model: str = "m") -> list[tuple[str, str, str]]:
+    names = read_names(data)
     return [
-        (each.kind.value, ".".join(each.path), each.name) for each in find_references(data, model)
+        (each.kind.value, ".".join(each.path), each.name)
+        for each in read_references(data)
+        if names.model_of(each) == model
     ]
 
 
@@ -43,7 +46,7 @@ def test_lists_of_models_are_looked_at(name: str) -> None:
     assert found == [
         ("group", "groups.g.members.1", name),
         ("profile", "profiles.old.1", name),
-        ("profile", "profiles.new.pins.x", name),
+        ("profile pin", "profiles.new.pins.x", name),
         ("selector", "selectors.s.targets.0", name),
         ("preload", "hooks.on_startup.preload.1", name),
     ]
@@ -82,15 +85,6 @@ def test_a_variable_that_borrows_the_id_is_another_models() -> None:
     assert _paths(_config(matrix=matrix)) == []
 
 
-def test_an_alias_that_waits_for_the_id_is_found() -> None:
-    """Another model's alias equal to the ID would take over the name, so it is told."""
-    data = _config()
-    data["models"]["third"] = {"aliases": ["x", "m", "nick"]}
-    assert find_references(data, "m") == (
-        Reference(kind=ReferenceKind.ALIAS, path=("models", "third", "aliases", "1"), name="m"),
-    )
-
-
 def test_names_that_are_others_are_not_found() -> None:
     """An alias that is another model's ID belongs to that one; peers refer to nothing here."""
     data = _config(
@@ -108,7 +102,25 @@ def test_macros_do_not_hide_a_reference() -> None:
     assert _paths(data) == [("preload", "hooks.on_startup.preload.0", "m")]
 
 
-def test_a_model_without_an_entry_may_be_referred_to() -> None:
-    """What still refers to a model that is gone already is found all the same."""
-    data = {"models": None, "groups": {"g": {"members": ["m"]}}}
-    assert _paths(data) == [("group", "groups.g.members.0", "m")]
+def test_macros_are_told_from_names() -> None:
+    """Who would edit a reference can see that its name is not what is written there."""
+    data = _config(macros={"base": "m"}, groups={"g": {"members": ["${base}", "m"]}})
+    assert [(each.written, each.uses_macro) for each in read_references(data)] == [
+        ("${base}", True),
+        ("m", False),
+    ]
+
+
+def test_a_name_may_lead_to_no_model_and_yet_somewhere() -> None:
+    """Selectors may name a peer's models, and profiles selectors as well; groups may not."""
+    data = _config(
+        peers={"p": {"models": ["far"]}},
+        selectors={"s": {"targets": ["far", "p/far", "nobody", "s"]}},
+        profiles={"q": {"pins": {"x": "far", "y": "s", "z": "nobody"}}},
+        groups={"g": {"members": ["far"]}},
+    )
+    names = read_names(data)
+    assert [names.leads_elsewhere(each) for each in read_references(data)] == [
+        *(False, True, True, False),
+        *(True, True, False, False),
+    ]

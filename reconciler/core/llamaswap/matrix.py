@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _TOKEN: Final = re.compile(r"\s*(?:(?P<mark>[&|()])|(?P<ref>\+?)(?P<name>[\w.-]+)|(?P<bad>\S))")
+_NAME: Final = re.compile(r"[\w.-]+")
 
 
 class BadExpression(ValueError):
@@ -48,3 +49,19 @@ def read_expression(text: str) -> SetNames:
     if depth:
         raise BadExpression("a '(' is never closed")
     return SetNames(members=tuple(members), sets=tuple(sets))
+
+
+def rename_member(text: str, old: str, new: str) -> str | None:
+    """Give the expression with `new` for the variable or model `old`, all else as it is written.
+
+    None where no set expression can hold `new`.
+    """
+    if not _NAME.fullmatch(new):
+        return None
+    parts: list[str] = []
+    copied = 0
+    for token in _TOKEN.finditer(text):
+        if token["name"] == old and not token["ref"]:
+            parts += [text[copied : token.start("name")], new]
+            copied = token.end("name")
+    return "".join([*parts, text[copied:]])

@@ -1,0 +1,127 @@
+"""Carry out what a plan does to llama-swap's config: entries first, then what refers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.config_sources import ConfigSources, Merged
+from reconciler.core.difference import Differences
+from reconciler.core.edits import ConfigView
+from reconciler.core.following import Followed, Following, Stuck, follow
+from reconciler.core.ledger import LedgerEntry, Scaffold
+from reconciler.core.names import ModelId
+from reconciler.core.renames import Renaming, rename_edits
+from reconciler.core.yamltext.config import read_config, splice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """The config after all edits, and what the ledger will say of each entry.
+
+    `renamed` gives the new ID of every model that has one, `given_back` the entries among them that
+    got back the ID they had before us. Where `following` has something stuck, no reference of it
+    was edited.
+    """
+
+    text: bytes
+    view: ConfigView
+    entries: Mapping[ModelId, LedgerEntry | None]
+    scaffold: Scaffold
+    following: Following = field(default_factory=Following)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    given_back: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def edit_config(
+    sources: ConfigSources, view: ConfigView, differences: Differences, renaming: Renaming
+) -> Edited:
+    """Make all edits; `view` is the config as it stood before models were renamed.
+
+    `sources` are the files that it is merged with: what refers to models there is not edited.
+
+    Raises:
+        UnsafeEdit: an edit would touch bytes that are not ours.
+    """
+    path = sources.path
+    groups = differences.groups
+    wanted = [*groups.edits, *(edit for entry in differences.entries for edit in entry.edits)]
+    spliced = splice(renaming.text, path, wanted, renaming.ledger.scaffold)
+    entries = {
+        ModelId(entry.model): _kept_key(
+            entry.with_originals(spliced.originals), entry.model, renaming
+        )
+        for entry in differences.entries
+    }
+    scaffold = replace(spliced.scaffold, groups=groups.with_filled(spliced.filled))
+    text = spliced.text
+    after = read_config(text, path) if wanted else (renaming.view or view)
+    given_back, warnings = _given_back(entries, renaming, after)
+    if given_back:
+        back = [edit for new, old in given_back.items() for edit in rename_edits(new, old, after)]
+        text = splice(text, path, back, scaffold).text
+        after = read_config(text, path)
+    renamed: dict[str, str] = {
+        old: given_back.get(new, new) for old, new in renaming.models.items()
+    }
+    renamed |= {new: old for new, old in given_back.items() if new in view.models}
+    following = Following()
+    if wanted or renamed:
+        merged = sources.merged(after)
+        following = _in_our_file(follow(sources.merged(view).data, merged.data, renamed), merged)
+    if following.edits and not following.stuck:
+        text = splice(text, path, following.edits, scaffold).text
+        after = read_config(text, path)
+    return Edited(
+        text=text,
+        view=after,
+        entries=entries,
+        scaffold=scaffold,
+        following=following,
+        renamed=renamed,
+        given_back=given_back,
+        warnings=warnings,
+    )
+
+
+def _in_our_file(following: Following, merged: Merged) -> Following:
+    """Let each edit name its place in our own file; what stands in another one, too, is stuck."""
+    followed: list[Followed] = []
+    stuck = list(following.stuck)
+    for item in following.followed:
+        located = merged.locate(item.edit.place)
+        if located.is_ours and not merged.others(item.edit.place):
+            followed.append(replace(item, edit=replace(item.edit, place=located.place)))
+        else:
+            why = f"this run writes {merged.own} alone"
+            stuck.append(Stuck(reference=item.reference, model=item.model, why=why))
+    return replace(following, followed=tuple(followed), stuck=tuple(stuck))
+
+
+def _kept_key(after: LedgerEntry | None, model: str, renaming: Renaming) -> LedgerEntry | None:
+    """Go on remembering what an entry was called before us."""
+    owned = renaming.owned_entry(model)
+    if after is None or owned is None or after.made:
+        return after
+    return replace(after, original_key=owned.original_key)
+
+
+def _given_back(
+    entries: Mapping[ModelId, LedgerEntry | None], renaming: Renaming, view: ConfigView
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Give the entries that get back the ID they had before us, and warn of those that cannot."""
+    given_back: dict[str, str] = {}
+    warnings = []
+    for model, entry in entries.items():
+        owned = renaming.owned_entry(model)
+        if entry is not None or owned is None or owned.original_key is None:
+            continue
+        if owned.original_key in view.models:
+            warnings.append(
+                f"{model} was {owned.original_key} before us, and keeps its name: "
+                "another entry has the old one now"
+            )
+        elif model in view.models:
+            given_back[model] = owned.original_key
+    return given_back, tuple(warnings)
