@@ -11,7 +11,9 @@ from reconciler.core.ledger import (
     LedgerEntry,
     LedgerField,
     LedgerFile,
+    LedgerGroup,
     LedgerModel,
+    MadePlace,
     Provenance,
     Scaffold,
 )
@@ -36,7 +38,7 @@ def ledger_from_json(document: Mapping[str, Any]) -> Ledger:
             **document,
             "models": {model.id: model for model in models},
             "files": {file.path: file for file in files},
-            "scaffold": Scaffold(**document["scaffold"]),
+            "scaffold": _scaffold(document["scaffold"]),
         }
     )
 
@@ -49,13 +51,23 @@ def _model(item: Mapping[str, Any]) -> LedgerModel:
         protect=item["protect"],
         source=item.get("source", ""),
         discovered=RelPath(item["discovered"]) if item.get("discovered") else None,
+        group=LedgerGroup(**item["group"]) if item.get("group") else None,
     )
+
+
+def _scaffold(item: Mapping[str, Any]) -> Scaffold:
+    places = tuple(
+        MadePlace(place=tuple(made["place"]), filled=made["filled"])
+        for made in item.get("groups", ())
+    )
+    return Scaffold(**{**item, "groups": places})
 
 
 def _entry(item: Mapping[str, Any]) -> LedgerEntry:
     return LedgerEntry(
         made=item["made"],
         fields={key: LedgerField(**value) for key, value in item["fields"].items()},
+        original_key=item.get("original_key"),
     )
 
 

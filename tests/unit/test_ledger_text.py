@@ -13,7 +13,9 @@ from reconciler.core.ledger import (
     LedgerEntry,
     LedgerField,
     LedgerFile,
+    LedgerGroup,
     LedgerModel,
+    MadePlace,
     Provenance,
     Scaffold,
 )
@@ -49,6 +51,11 @@ entries = st.builds(
 )
 
 
+made_places = st.builds(
+    MadePlace, place=st.lists(words, max_size=3).map(tuple), filled=st.none() | words
+)
+
+
 @st.composite
 def ledgers(draw: st.DrawFn) -> Ledger:
     """Any ledger."""
@@ -58,6 +65,7 @@ def ledgers(draw: st.DrawFn) -> Ledger:
             files=tuple(draw(st.lists(paths, max_size=2))),
             entry=draw(st.none() | entries),
             protect=draw(st.booleans()),
+            group=draw(st.none() | st.builds(LedgerGroup, name=words, found=st.booleans())),
         )
         for key in draw(st.sets(ids, max_size=2))
     }
@@ -73,7 +81,7 @@ def ledgers(draw: st.DrawFn) -> Ledger:
     return Ledger(
         models=models,
         files=files,
-        scaffold=draw(st.builds(Scaffold)),
+        scaffold=draw(st.builds(Scaffold, groups=st.lists(made_places, max_size=2).map(tuple))),
         config_path=draw(st.none() | words),
         device=draw(st.none() | st.integers(0)),
         reload_pending=draw(st.booleans()),
@@ -107,6 +115,8 @@ rollouts = st.builds(
     changes_lock=st.booleans(),
     lock_before=st.none() | words,
     lock_after=st.none() | words,
+    moved_before=st.none() | words,
+    moved_after=st.none() | words,
     ledger_before=ledgers(),
     ledger_after=ledgers(),
     config_written=st.booleans(),
@@ -175,6 +185,7 @@ def test_ledger_taken_back_knows_what_an_edited_config_still_holds() -> None:
     made = LedgerEntry(made=True, fields={"cmd": LedgerField(value="x")})
     old, new, gone = ModelId("old"), ModelId("new"), ModelId("gone")
     path = RelPath("a/b.gguf")
+    group = LedgerGroup(name="g")
     before = Ledger(
         models={
             old: LedgerModel(id=old, files=(path,)),
@@ -184,7 +195,7 @@ def test_ledger_taken_back_knows_what_an_edited_config_still_holds() -> None:
     )
     after = Ledger(
         models={
-            old: LedgerModel(id=old, files=(), entry=made),
+            old: LedgerModel(id=old, files=(), entry=made, group=group),
             new: LedgerModel(id=new, files=(path,), entry=made),
         },
         scaffold=Scaffold(models_key=True),
@@ -213,4 +224,5 @@ def test_ledger_taken_back_knows_what_an_edited_config_still_holds() -> None:
         gone: ((), None),
         new: ((), made),
     }
+    assert left.models[old].group == group
     assert left.scaffold.models_key
