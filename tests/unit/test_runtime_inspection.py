@@ -240,3 +240,22 @@ def test_a_runtime_that_is_not_ours_is_never_touched() -> None:
     with pytest.raises(RuntimeFailed) as caught:
         runtime.restart()
     assert "-watch-config" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "folder"),
+    [
+        ("/app/llama-swap -config-dir /conf/d", None, "/srv/d"),
+        ("/app/llama-swap --config-dir=/conf/d -watch-config", None, "/srv/d"),
+        ("/app/llama-swap -config-dir ../conf/./d", None, "/srv/d"),
+        ("/app/llama-swap -config /conf/c.yaml -config-dir /conf/d", "/srv/c.yaml", "/srv/d"),
+        ("/app/llama-swap -config /app/config.yaml -config-dir /conf/d", None, "/srv/d"),
+        ("/app/llama-swap -config /conf/c.yaml", "/srv/c.yaml", None),
+        ("/app/llama-swap -config-dir /elsewhere", None, None),
+    ],
+)
+def test_a_folder_of_configs_is_found(command: str, config: str | None, folder: str | None) -> None:
+    """With it alone there is no config of its own; the one in the image has no path here."""
+    state = inspect(command, mounts={"/conf": "/srv"})
+    assert (state.config_path, state.config_dir) == (config, folder)
+    assert not state.config_is_mount

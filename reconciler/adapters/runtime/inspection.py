@@ -28,6 +28,7 @@ def read_inspection(attrs: Mapping[str, Any], *, endpoint: str, host: str) -> Ru
     arguments = _arguments(attrs)
     mappings = _mappings(attrs)
     inside = _config_inside(arguments, attrs, mappings)
+    folder = _flag(arguments, "config-dir")
     status = str((attrs.get("State") or {}).get("Status", ""))
     return RuntimeState(
         kind="docker",
@@ -36,8 +37,9 @@ def read_inspection(attrs: Mapping[str, Any], *, endpoint: str, host: str) -> Ru
         id=str(attrs.get("Id", ""))[:12],
         endpoint=endpoint,
         mappings=mappings,
-        config_path=to_host(inside, mappings) if mappings else None,
+        config_path=to_host(inside, mappings) if inside and mappings else None,
         config_is_mount=any(inside == mapping.container for mapping in mappings),
+        config_dir=to_host(_inside(attrs, folder), mappings) if folder and mappings else None,
         url=_url(arguments, attrs, host),
     )
 
@@ -82,13 +84,23 @@ def _mappings(attrs: Mapping[str, Any]) -> tuple[PathMapping, ...]:
 
 def _config_inside(
     arguments: Sequence[str], attrs: Mapping[str, Any], mappings: Sequence[PathMapping]
-) -> str:
-    """Give the config's path inside: the flag's, else the first usual place that a mount holds."""
-    folder = (attrs.get("Config") or {}).get("WorkingDir") or "/"
+) -> str | None:
+    """Give the config's path inside: the flag's, else the first usual place that a mount holds.
+
+    None where llama-swap is given a folder of configs alone.
+    """
     if named := _flag(arguments, "config"):
-        return posixpath.normpath(posixpath.join(folder, named))
-    usual = (posixpath.join(folder, "config.yaml"), *_USUAL_CONFIGS)
+        return _inside(attrs, named)
+    if _flag(arguments, "config-dir"):
+        return None
+    usual = (_inside(attrs, "config.yaml"), *_USUAL_CONFIGS)
     return next((path for path in usual if mappings and to_host(path, mappings)), usual[0])
+
+
+def _inside(attrs: Mapping[str, Any], path: str) -> str:
+    """Give a path as the container's process takes it: from its working folder."""
+    folder = (attrs.get("Config") or {}).get("WorkingDir") or "/"
+    return posixpath.normpath(posixpath.join(folder, path))
 
 
 def _url(arguments: Sequence[str], attrs: Mapping[str, Any], host: str) -> str | None:
