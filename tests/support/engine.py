@@ -157,6 +157,7 @@ def start_llama_swap(
     watch: bool = False,
     behave: str = "2026",
     single_file_mount: bool = False,
+    whole_folder: bool = False,
     restart_policy: Literal["always", "on-failure"] | None = None,
     name: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -165,10 +166,12 @@ def start_llama_swap(
     """Run the stand-in on `config`, with `models` read-only at `/models`, until the session ends.
 
     The config's folder is mounted at `/config`, or with `single_file_mount` the file alone at
-    `/app/config.yaml`. The host port stays the same over restarts. With `wait` it answers already.
+    `/app/config.yaml`. With `whole_folder` it is started on all configs there. The host port stays
+    the same over restarts. With `wait` it answers already.
     """
     inside = "/app/config.yaml" if single_file_mount else f"/config/{config.name}"
-    flags = ["--config", inside, "--listen", ":8080", "--behave", behave]
+    named = ["-config-dir", "/config"] if whole_folder else ["--config", inside]
+    flags = [*named, "--listen", ":8080", "--behave", behave]
     mounts = [
         Mount("/models", str(models), type="bind", read_only=True),
         Mount(inside, str(config), type="bind")

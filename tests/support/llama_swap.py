@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A stand-in for llama-swap: its flags, its loader's refusals, its signals and its HTTP interface.
 
-    llama_swap.py --config PATH [--listen :8080] [-watch-config] [--behave 2025|2026]
+    llama_swap.py --config PATH [-config-dir PATH] [--listen :8080] [-watch-config]
+                  [--behave 2025|2026]
 
 Needs the standard library and pure-Python ruamel.yaml alone, so that it runs in a container with
 nothing but Python in it. Faults can be ordered, by a macro named `test-fault` in the config (so
@@ -24,7 +25,8 @@ import threading
 from pathlib import Path
 
 from tests.support.llama_swap_http import make_server
-from tests.support.llama_swap_loader import BEHAVIOURS, Config, ConfigRefused, load
+from tests.support.llama_swap_loader import BEHAVIOURS, Config, ConfigRefused, load_sources
+from tests.support.llama_swap_merge import files_of
 from tests.support.llama_swap_router import Router
 
 DRAIN_SECONDS = 30.0
@@ -42,14 +44,14 @@ def say(line: str) -> None:
 class StandIn:
     """One running llama-swap."""
 
-    def __init__(self, *, config: Path, behave: str) -> None:
+    def __init__(self, *, config: Path | None, config_dir: Path | None, behave: str) -> None:
         self.behave = behave
         self.version = {"2025": "173", "2026": "250"}[behave]
         self.lines: list[str] = []
         self.stopping = threading.Event()
         # A hangup signal that comes while this holds is lost, as it is in llama-swap.
         self.reloading = False
-        self._path = config
+        self._config, self._config_dir = config, config_dir
         self.router = Router(self._load(), self.note)
         self.fault = self._fault_of(self.router.config)
 
@@ -72,7 +74,7 @@ class StandIn:
             self.reloading = False
 
     def _reload(self) -> None:
-        self.log(f"config reload requested: {self._path}")
+        self.log(f"config reload requested: {self._config or self._config_dir}")
         try:
             config = self._load()
         except (ConfigRefused, OSError) as error:
@@ -106,7 +108,9 @@ class StandIn:
         self.router.unload()
 
     def _load(self) -> Config:
-        return load(self._path.read_bytes(), behave=self.behave, environ=os.environ)
+        files = files_of(self._config, self._config_dir)
+        sources = [(str(path), path.read_bytes()) for path in files]
+        return load_sources(sources, behave=self.behave, environ=os.environ)
 
     def _fault_of(self, config: Config) -> str:
         fault = config.fault or os.environ.get("LLAMA_SWAP_FAULT", "")
@@ -117,12 +121,19 @@ class StandIn:
 
     def _stamp(self) -> tuple[int, ...] | None:
         try:
-            status = self._path.stat()
-        except OSError:
+            found = [path.stat() for path in files_of(self._config, self._config_dir)]
+        except (ConfigRefused, OSError):
             return None
         # 2026 compares time and size alone; 2025 hears of a rename too.
-        inode = status.st_ino if self.behave == "2025" else 0
-        return status.st_mtime_ns, status.st_size, inode
+        return tuple(
+            number
+            for status in found
+            for number in (
+                status.st_mtime_ns,
+                status.st_size,
+                status.st_ino if self.behave == "2025" else 0,
+            )
+        )
 
 
 def next_request(requests: queue.SimpleQueue[str]) -> str:
@@ -154,11 +165,17 @@ def handle_signals(stand_in: StandIn, requests: queue.SimpleQueue[str]) -> None:
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Read the flags; Go programs take one dash or two."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("-config", "--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("-config", "--config", type=Path)
+    parser.add_argument("-config-dir", "--config-dir", type=Path)
     parser.add_argument("-listen", "--listen", default=":8080")
     parser.add_argument("-watch-config", "--watch-config", action="store_true")
     parser.add_argument("-behave", "--behave", choices=BEHAVIOURS, default="2026")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.config_dir is not None and options.behave == "2025":
+        parser.error("flag provided but not defined: -config-dir")
+    if options.config is None and options.config_dir is None:
+        options.config = Path("config.yaml")
+    return options
 
 
 def serve(stand_in: StandIn, listen: str, requests: queue.SimpleQueue[str]) -> None:
@@ -180,7 +197,9 @@ def main(arguments: list[str]) -> int:
     """Run until told to end; 1 where the config is refused at the start."""
     options = parse_arguments(arguments)
     try:
-        stand_in = StandIn(config=options.config, behave=options.behave)
+        stand_in = StandIn(
+            config=options.config, config_dir=options.config_dir, behave=options.behave
+        )
     except (ConfigRefused, OSError) as error:
         say(f"Error loading config: {error}")
         return 1

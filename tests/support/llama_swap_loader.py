@@ -9,30 +9,75 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
+from tests.support.llama_swap_macros import Macros, expand, read_macros, refuse_left_over
+from tests.support.llama_swap_merge import merge
+from tests.support.llama_swap_references import Names, check_old_references, check_references
+from tests.support.llama_swap_values import (
+    ConfigRefused,
+    check_types,
+    integer,
+    mapping,
+    switch,
+    text,
+    texts,
+)
+
+__all__ = ["BEHAVIOURS", "ENV_MACRO", "Config", "ConfigRefused", "Model", "load", "split_command"]
+
 BEHAVIOURS = ("2025", "2026")
-MACRO = re.compile(r"\$\{([a-zA-Z0-9_-]+)\}")
 ENV_MACRO = re.compile(r"\$\{env\.([a-zA-Z_][a-zA-Z0-9_]*)\}")
-MACRO_NAME = re.compile(r"[a-zA-Z0-9_-]{1,63}")
-MATRIX_VAR = re.compile(r"[a-zA-Z0-9.-]{1,32}")
-SET_TOKEN = re.compile(r"\s*([&|()]|\+?[^\s&|()+]+)")
-RESERVED_MACROS = frozenset({"PORT", "MODEL_ID", "PID"})
 MODALITIES = frozenset({"text", "audio", "image"})
-# The text fields in which each version replaces macros.
-MACRO_FIELDS = {
-    "2025": ("cmd", "cmdStop", "proxy", "checkEndpoint"),
-    "2026": ("cmd", "cmdStop", "proxy", "checkEndpoint", "name", "description"),
+LOG_TARGETS = ("", "proxy", "upstream", "both", "none")
+# The keys of a model in which 2025 replaces macros; 2026 does so in every value.
+OLD_MACRO_KEYS = frozenset({"cmd", "cmdStop", "proxy", "checkEndpoint", "metadata"})
+# What 2026 looks into for macros that nobody declared, beside the models.
+KNOWN_KEYS = frozenset(
+    {
+        *("groups", "matrix", "routing", "selectors", "profiles", "peers", "hooks", "apiKeys"),
+        *("store", "ui", "performance", "upstream", "logLevel", "logTimeFormat", "logToStdout"),
+    }
+)
+TOP_TYPES = {
+    "2025": {
+        **dict.fromkeys(("logLevel",), "text"),
+        **dict.fromkeys(("healthCheckTimeout", "metricsMaxInMemory", "startPort"), "integer"),
+        **dict.fromkeys(("logRequests", "sendLoadingState", "includeAliasesInList"), "switch"),
+        **dict.fromkeys(("models", "macros", "groups", "profiles", "hooks"), "mapping"),
+    }
 }
-
-
-class ConfigRefused(Exception):
-    """The loader does not accept this config; the text says why."""
+TOP_TYPES["2026"] = TOP_TYPES["2025"] | {
+    **dict.fromkeys(("logTimeFormat", "logToStdout"), "text"),
+    **dict.fromkeys(("globalTTL", "unloadTimeout", "captureBuffer"), "integer"),
+    **dict.fromkeys(("matrix", "routing", "selectors", "peers"), "mapping"),
+    "apiKeys": "texts",
+}
+MODEL_TYPES = {
+    "2025": {
+        **dict.fromkeys(("cmd", "cmdStop", "proxy", "checkEndpoint", "useModelName"), "text"),
+        **dict.fromkeys(("name", "description"), "text"),
+        **dict.fromkeys(("ttl", "concurrencyLimit"), "integer"),
+        **dict.fromkeys(("unlisted", "sendLoadingState"), "switch"),
+        **dict.fromkeys(("aliases", "env"), "texts"),
+        **dict.fromkeys(("macros", "filters", "metadata"), "mapping"),
+    }
+}
+MODEL_TYPES["2026"] = MODEL_TYPES["2025"] | {
+    **dict.fromkeys(("timeouts", "capabilities"), "mapping"),
+    "unloadTimeout": "integer",
+}
+CAPABILITY_TYPES = {
+    **dict.fromkeys(("in", "out"), "texts"),
+    **dict.fromkeys(("tools", "reranker"), "switch"),
+    "context": "integer",
+}
+Entries = dict[str, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -51,6 +96,8 @@ class Model:
     ttl: int
     unlisted: bool
     takes_port: bool
+    # What `filters.setParamsByID` tells apart; in 2026 the model answers to these names too.
+    set_params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,47 +120,64 @@ class Config:
 
 def load(data: bytes, *, behave: str, environ: Mapping[str, str]) -> Config:
     """Read and check a config as the given version does. Raises `ConfigRefused`."""
-    root = _parse_yaml(data)
+    return load_sources([("the config", data)], behave=behave, environ=environ)
+
+
+def load_sources(
+    sources: Sequence[tuple[str, bytes]], *, behave: str, environ: Mapping[str, str]
+) -> Config:
+    """Read several files as one config. Raises `ConfigRefused`."""
+    root = merge((file, _parse_yaml(data)) for file, data in sources)
     if behave == "2026":
         root = _replace_environment(root, environ)
+    macros = read_macros(root.get("macros"), "macros", behave)
+    if behave == "2026":
+        root = _expanded_around_models(root, macros)
+    check_types(root, TOP_TYPES[behave], "")
+    _check_settings(root, behave)
     entries = _model_entries(root, behave)
-    macros = _macros(root.get("macros"), "macros")
-    _check_aliases(entries)
+    _check_aliases(entries, behave)
     models: dict[str, Model] = {}
-    port = _integer(root.get("startPort"), "startPort", 5800)
+    port = integer(root.get("startPort"), "startPort", 5800)
     for model_id in sorted(entries, key=str.encode):
-        model = _model(model_id, entries[model_id], macros, port, behave)
-        models[model_id] = model
-        port += model.takes_port
-    known = set(models) | {alias for model in models.values() for alias in model.aliases}
-    groups = _check_references(root, set(models), known, behave)
-    keys = _texts(root.get("apiKeys"), "apiKeys") if behave == "2026" else ()
-    hooks = _mapping(root.get("hooks"), "hooks")
-    startup = _mapping(hooks.get("on_startup"), "hooks.on_startup")
-    preload = _texts(startup.get("preload"), "hooks.on_startup.preload")
+        entry, takes_port = _filled_in(model_id, entries[model_id], macros, port, behave)
+        models[model_id] = _model(model_id, entry, root, behave, takes_port=takes_port)
+        port += takes_port
+    if behave == "2026":
+        _check_names(models)
+    known = frozenset(models) | {alias for model in models.values() for alias in model.aliases}
+    names = Names(ids=frozenset(models), local=known, peers=_peer_names(root))
+    hooks = mapping(root.get("hooks"), "hooks")
+    startup = mapping(hooks.get("on_startup"), "hooks.on_startup")
+    preload = texts(startup.get("preload"), "hooks.on_startup.preload")
     return Config(
         models=models,
-        groups=groups,
-        api_keys=keys,
-        preload=tuple(name for name in preload if name in known),
-        list_aliases=bool(root.get("includeAliasesInList")),
-        fault=_fault(macros, entries.values()),
+        groups=check_old_references(root) if behave == "2025" else check_references(root, names),
+        api_keys=_api_keys(root) if behave == "2026" else (),
+        preload=tuple(name.strip() for name in preload if name.strip() in known),
+        list_aliases=switch(root.get("includeAliasesInList"), "includeAliasesInList"),
+        fault=_fault(macros, entries.values(), behave),
     )
 
 
-def split_command(text: str) -> list[str]:
+def split_command(command: str) -> list[str]:
     """Cut a command into arguments as llama-swap does: no shell, few escapes."""
-    kept = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    text = "\n".join(kept).replace("\\\n", " ")
+    lines = []
+    for line in _without_comments(command).split("\n"):
+        trimmed = line.strip()
+        lines.append(f"{trimmed[:-1]} " if trimmed.endswith("\\") else line)
+    joined = "\n".join(lines)
     arguments: list[str] = []
     current: str | None = None
     quote = ""
     position = 0
-    while position < len(text):
-        sign = text[position]
+    while position < len(joined):
+        sign = joined[position]
         position += 1
-        if quote == '"' and sign == "\\" and text[position : position + 1] in tuple('$`"\\\n'):
-            current = (current or "") + text[position]
+        follows = joined[position : position + 1]
+        escapes = not quote or (quote == '"' and follows in tuple('$`"\\\n'))
+        if sign == "\\" and follows and escapes:
+            current = (current or "") + follows
             position += 1
         elif quote and sign == quote:
             quote = ""
@@ -131,6 +195,10 @@ def split_command(text: str) -> list[str]:
     return arguments if current is None else [*arguments, current]
 
 
+def _without_comments(command: str) -> str:
+    return "\n".join(line for line in command.split("\n") if not line.strip().startswith("#"))
+
+
 def _parse_yaml(data: bytes) -> dict[str, Any]:
     yaml = YAML(typ="safe", pure=True)
     try:
@@ -140,7 +208,7 @@ def _parse_yaml(data: bytes) -> dict[str, Any]:
             root = next(iter(yaml.load_all(data.decode("utf-8-sig"))), None)
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
         raise ConfigRefused(f"yaml: {error}") from error
-    return _mapping(root, "the config")
+    return mapping(root, "the config")
 
 
 def _replace_environment(value: Any, environ: Mapping[str, str]) -> Any:
@@ -159,225 +227,165 @@ def _replace_environment(value: Any, environ: Mapping[str, str]) -> Any:
     return ENV_MACRO.sub(lambda match: environ[match.group(1)], value)
 
 
-def _model_entries(root: Mapping[str, Any], behave: str) -> dict[str, dict[str, Any]]:
-    models = _mapping(root.get("models"), "models")
+def _expanded_around_models(root: dict[str, Any], macros: Macros) -> dict[str, Any]:
+    """Replace the global macros in all but the models; what is left over is unknown."""
+    expanded = {
+        key: value if key in ("models", "macros") else expand(value, macros)
+        for key, value in root.items()
+    }
+    for key in KNOWN_KEYS & expanded.keys():
+        refuse_left_over(expanded[key], key)
+    return expanded
+
+
+def _check_settings(root: Mapping[str, Any], behave: str) -> None:
+    if integer(root.get("startPort"), "startPort", 5800) < 1:
+        raise ConfigRefused("startPort must be 1 or more")
+    if behave == "2026" and integer(root.get("globalTTL"), "globalTTL") < 0:
+        raise ConfigRefused("globalTTL must be 0 or more")
+    if behave == "2026" and text(root.get("logToStdout"), "logToStdout") not in LOG_TARGETS:
+        raise ConfigRefused("logToStdout must be one of: proxy, upstream, both, none")
+
+
+def _api_keys(root: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = texts(root.get("apiKeys"), "apiKeys")
+    if any(not key or " " in key for key in keys):
+        raise ConfigRefused("an API key is not empty and holds no space")
+    return keys
+
+
+def _model_entries(root: Mapping[str, Any], behave: str) -> Entries:
+    """Give each model's entry; None where it is null, which is not the same as an empty one."""
+    models = mapping(root.get("models"), "models")
     if behave == "2026" and not all(isinstance(key, str) for key in models):
         return {}
     return {
-        key if isinstance(key, str) else json.dumps(key, default=str): _mapping(
-            entry, f"models.{key}"
+        key if isinstance(key, str) else json.dumps(key, default=str): (
+            None if entry is None else mapping(entry, f"models.{key}")
         )
         for key, entry in models.items()
     }
 
 
-def _check_aliases(entries: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_aliases(entries: Entries, behave: str) -> None:
+    """Check the aliases as they are written, as 2025 does."""
     seen: set[str] = set()
-    for model_id, entry in entries.items():
-        for alias in _texts(entry.get("aliases"), f"models.{model_id}.aliases"):
+    for model_id, entry in entries.items() if behave == "2025" else ():
+        for alias in texts((entry or {}).get("aliases"), f"models.{model_id}.aliases"):
             if alias in seen:
                 raise ConfigRefused(f"duplicate alias {alias} found in model: {model_id}")
             seen.add(alias)
 
 
+def _check_names(models: Mapping[str, Model]) -> None:
+    """Check the names as 2026 does: macros replaced, keys of `setParamsByID` among them."""
+    homes: dict[str, str] = {}
+    for model in models.values():
+        for alias in model.aliases:
+            if alias in homes:
+                raise ConfigRefused(f"duplicate alias {alias}: {homes[alias]}, {model.id}")
+            homes[alias] = model.id
+    for model in models.values():
+        for key in model.set_params:
+            if key != model.id and key in models:
+                raise ConfigRefused(f"models.{model.id}: setParamsByID {key} is a model's ID")
+
+
+def _filled_in(
+    model_id: str, entry: dict[str, Any] | None, shared: Macros, port: int, behave: str
+) -> tuple[dict[str, Any], bool]:
+    """Give an entry without comments in commands, macros replaced, and whether it takes `port`."""
+    if entry is None:
+        return {"proxy": ""}, False
+    where = f"models.{model_id}"
+    own = read_macros(entry.get("macros"), where, behave)
+    scope = {"MODEL_ID": model_id, **shared, **own}
+    entry = {key: value for key, value in entry.items() if value is not None}
+    for key in {"cmd", "cmdStop"} & entry.keys():
+        entry[key] = _without_comments(text(entry[key], f"{where}.{key}"))
+    entry.setdefault("proxy", "http://localhost:${PORT}")
+    entry |= expand(_reached(entry, behave), scope)
+    takes_port = "${PORT}" in text(entry.get("cmd"), f"{where}.cmd")
+    if takes_port:
+        entry |= expand(_reached(entry, behave), {"PORT": port})
+    elif "${PORT}" in text(entry["proxy"], f"{where}.proxy"):
+        raise ConfigRefused(f"model {model_id}: proxy uses ${{PORT}} but cmd does not")
+    for key, value in _reached(entry, behave).items():
+        refuse_left_over(value, f"{model_id}.{key}", allowed="PID" if key == "cmdStop" else "")
+    return entry, takes_port
+
+
+def _reached(entry: Mapping[str, Any], behave: str) -> dict[str, Any]:
+    """Give what of an entry macros are replaced in."""
+    if behave == "2026":
+        return {key: value for key, value in entry.items() if key != "macros"}
+    filters = mapping(entry.get("filters"), "filters")
+    reached = {key: entry[key] for key in OLD_MACRO_KEYS & entry.keys()}
+    return reached | {"filters": {"stripParams": filters.get("stripParams")}}
+
+
 def _model(
-    model_id: str, entry: Mapping[str, Any], shared: Mapping[str, str], port: int, behave: str
+    model_id: str,
+    entry: Mapping[str, Any],
+    root: Mapping[str, Any],
+    behave: str,
+    *,
+    takes_port: bool,
 ) -> Model:
     where = f"models.{model_id}"
-    macros = {"MODEL_ID": model_id, **shared, **_macros(entry.get("macros"), where)}
-    fields = {key: _text(entry.get(key), f"{where}.{key}") for key in MACRO_FIELDS["2026"]}
-    fields["proxy"] = fields["proxy"] or "http://localhost:${PORT}"
-    for name in reversed(macros):
-        for key in MACRO_FIELDS[behave]:
-            fields[key] = fields[key].replace(f"${{{name}}}", macros[name])
-    takes_port = "${PORT}" in fields["cmd"]
-    if "${PORT}" in fields["proxy"] and not takes_port:
-        raise ConfigRefused(f"model {model_id}: proxy uses ${{PORT}} but cmd does not")
-    for key in MACRO_FIELDS[behave]:
-        fields[key] = fields[key].replace("${PORT}", str(port))
-        for name in MACRO.findall(fields[key]):
-            if (key, name) != ("cmdStop", "PID"):
-                raise ConfigRefused(f"unknown macro '${{{name}}}' found in {model_id}.{key}")
-    env = _texts(entry.get("env"), f"{where}.env")
+    check_types(entry, MODEL_TYPES[behave], where)
+    env = texts(entry.get("env"), f"{where}.env")
     for item in env:
         if "=" not in item[1:]:
             raise ConfigRefused(f"{where}.env: {item} is not NAME=value")
-    ttl = _integer(entry.get("ttl"), f"{where}.ttl", 0)
-    if behave == "2026" and ttl < -1:
-        raise ConfigRefused(f"model {model_id}: invalid TTL value {ttl}")
+    aliases = texts(entry.get("aliases"), f"{where}.aliases")
+    ttl = integer(entry.get("ttl"), f"{where}.ttl", -1 if behave == "2026" else 0)
+    by_id: tuple[str, ...] = ()
     if behave == "2026":
-        _check_capabilities(_mapping(entry.get("capabilities"), f"{where}.capabilities"), where)
-    aliases = _texts(entry.get("aliases"), f"{where}.aliases")
-    metadata = _mapping(entry.get("metadata"), f"{where}.metadata")
-    filters = _mapping(entry.get("filters"), f"{where}.filters")
-    if behave == "2026":
-        by_id = _mapping(filters.get("setParamsByID"), f"{where}.filters.setParamsByID")
-        named = (str(key).replace("${MODEL_ID}", model_id) for key in by_id)
-        aliases += tuple(key for key in named if key != model_id and key not in aliases)
+        ttl = integer(root.get("globalTTL"), "globalTTL") if ttl == -1 else ttl
+        if ttl < 0:
+            raise ConfigRefused(f"model {model_id}: invalid TTL value {ttl}")
+        _check_capabilities(mapping(entry.get("capabilities"), f"{where}.capabilities"), where)
+        filters = mapping(entry.get("filters"), f"{where}.filters")
+        by_id = tuple(map(str, mapping(filters.get("setParamsByID"), f"{where}.setParamsByID")))
+        refuse_left_over(list(by_id), f"{where}.setParamsByID")
     return Model(
         id=model_id,
-        cmd=fields["cmd"],
-        proxy=fields["proxy"],
-        check_endpoint=fields["checkEndpoint"] or "/health",
-        name=fields["name"],
-        description=fields["description"],
-        aliases=aliases,
+        cmd=text(entry.get("cmd"), f"{where}.cmd"),
+        proxy=text(entry["proxy"], f"{where}.proxy"),
+        check_endpoint=text(entry.get("checkEndpoint"), f"{where}.checkEndpoint") or "/health",
+        name=text(entry.get("name"), f"{where}.name"),
+        description=text(entry.get("description"), f"{where}.description"),
+        aliases=(*aliases, *(key for key in by_id if key not in (model_id, *aliases))),
+        set_params=by_id,
         env=env,
-        metadata=_expand(metadata, {"PORT": str(port), **macros}, where),
+        metadata=mapping(entry.get("metadata"), f"{where}.metadata"),
         ttl=ttl,
-        unlisted=bool(entry.get("unlisted")),
+        unlisted=switch(entry.get("unlisted"), f"{where}.unlisted"),
         takes_port=takes_port,
     )
 
 
-def _expand(value: Any, macros: dict[str, str], where: str) -> Any:
-    """Replace macros in every text below `value`."""
-    if isinstance(value, dict):
-        return {key: _expand(item, macros, where) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, macros, where) for item in value]
-    if not isinstance(value, str):
-        return value
-    for name in reversed(macros):
-        value = value.replace(f"${{{name}}}", macros[name])
-    if left := MACRO.search(value):
-        raise ConfigRefused(f"unknown macro '{left[0]}' found in {where}.metadata")
-    return value
-
-
 def _check_capabilities(capabilities: Mapping[str, Any], where: str) -> None:
+    check_types(capabilities, CAPABILITY_TYPES, f"{where}.capabilities")
     for key in ("in", "out"):
-        unknown = set(_texts(capabilities.get(key), f"{where}.capabilities.{key}")) - MODALITIES
+        unknown = set(texts(capabilities.get(key), f"{where}.capabilities.{key}")) - MODALITIES
         if unknown:
             raise ConfigRefused(f"{where}.capabilities.{key}: unknown {sorted(unknown)}")
-    if _integer(capabilities.get("context"), f"{where}.capabilities.context", 0) < 0:
+    if integer(capabilities.get("context"), f"{where}.capabilities.context") < 0:
         raise ConfigRefused(f"{where}.capabilities.context is negative")
 
 
-def _check_references(
-    root: Mapping[str, Any], ids: set[str], known: set[str], behave: str
-) -> dict[str, dict[str, Any]]:
-    """Check everything that names a model; give the groups in force."""
-    groups = _groups(root.get("groups"), "groups")
-    profiles = _mapping(root.get("profiles"), "profiles")
-    if behave == "2025":
-        _check_members(groups, None)
-        for name, members in profiles.items():
-            _texts(members, f"profiles.{name}")
-        return groups
-    routing = _mapping(root.get("routing"), "routing")
-    router = _mapping(routing.get("router"), "routing.router")
-    settings = _mapping(router.get("settings"), "routing.router.settings")
-    matrix = root.get("matrix")
-    if router and (groups or matrix is not None):
-        raise ConfigRefused("config uses both top-level matrix/groups and routing.router")
-    if groups and matrix is not None:
-        raise ConfigRefused("config cannot use both 'groups' and 'matrix'")
-    if router.get("use") == "matrix":
-        matrix = settings.get("matrix", {})
-    elif router:
-        groups = _groups(settings.get("groups"), "routing.router.settings.groups")
-    if matrix is not None:
-        _check_matrix(_mapping(matrix, "matrix"), ids)
-    _check_members(groups, ids)
-    for name, profile in profiles.items():
-        pins = _mapping(_mapping(profile, f"profiles.{name}").get("pins"), f"profiles.{name}.pins")
-        _check_known(filter(None, pins.values()), known, f"profiles.{name}.pins")
-    for name, selector in _mapping(root.get("selectors"), "selectors").items():
-        if name in known:
-            raise ConfigRefused(f"selectors.{name}: the ID is taken by a model or alias")
-        targets = _mapping(selector, f"selectors.{name}").get("targets")
-        _check_known(_texts(targets, f"selectors.{name}.targets"), known, f"selectors.{name}")
-    scheduler = _mapping(routing.get("scheduler"), "routing.scheduler")
-    fifo = _mapping(_mapping(scheduler.get("settings"), "settings").get("fifo"), "fifo")
-    _check_known(_mapping(fifo.get("priority"), "fifo.priority"), known, "fifo.priority")
-    return groups
+def _peer_names(root: Mapping[str, Any]) -> frozenset[str]:
+    """Give the names of other hosts' models: each alone, and behind the host's own name."""
+    names: set[str] = set()
+    for peer, settings in mapping(root.get("peers"), "peers").items():
+        for model in texts(mapping(settings, f"peers.{peer}").get("models"), f"peers.{peer}"):
+            names |= {model, f"{peer}/{model}"}
+    return frozenset(names)
 
 
-def _groups(value: Any, where: str) -> dict[str, dict[str, Any]]:
-    return {name: _mapping(group, where) for name, group in _mapping(value, where).items()}
-
-
-def _check_members(groups: Mapping[str, Mapping[str, Any]], ids: set[str] | None) -> None:
-    """Check group members; without `ids` an unknown member passes, as in 2025."""
-    owner: dict[str, str] = {}
-    for name, group in groups.items():
-        for member in _texts(group.get("members"), f"groups.{name}.members"):
-            if member in owner:
-                raise ConfigRefused(f"model member {member} is used twice: {owner[member]}, {name}")
-            owner[member] = name
-            if ids is not None and member not in ids:
-                raise ConfigRefused(f"groups.{name}: unknown model {member}")
-
-
-def _check_matrix(matrix: Mapping[str, Any], ids: set[str]) -> None:
-    variables = _mapping(matrix.get("vars"), "matrix.vars")
-    sets = _mapping(matrix.get("sets"), "matrix.sets")
-    for name, target in variables.items():
-        if not MATRIX_VAR.fullmatch(str(name)):
-            raise ConfigRefused(f"matrix.vars: {name} is no valid name")
-        _check_known([target], ids, f"matrix.vars.{name}")
-    _check_known(_mapping(matrix.get("evict_costs"), "evict_costs"), set(variables) | ids, "costs")
-    for name, expression in sets.items():
-        tokens = SET_TOKEN.findall(_text(expression, f"matrix.sets.{name}"))
-        if tokens.count("(") != tokens.count(")"):
-            raise ConfigRefused(f"matrix.sets.{name}: a parenthesis is not closed")
-        references = [token[1:] for token in tokens if token.startswith("+")]
-        _check_known(references, set(sets), f"matrix.sets.{name}")
-        operands = [token for token in tokens if token[0] not in "&|()+"]
-        _check_known(operands, set(variables) | ids, f"matrix.sets.{name}")
-
-
-def _check_known(names: Iterable[Any], known: set[str], where: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigRefused(f"{where} references unknown model {name!r}")
-
-
-def _fault(shared: dict[str, str], entries: Iterable[dict[str, Any]]) -> str:
+def _fault(shared: Macros, entries: Iterable[dict[str, Any] | None], behave: str) -> str:
     """Give the fault that a `test-fault` macro orders: the config's own, or any one model's."""
-    ordered = [_macros(entry.get("macros"), "macros").get("test-fault") for entry in entries]
-    return next((fault for fault in (shared.get("test-fault"), *ordered) if fault), "")
-
-
-def _macros(value: Any, where: str) -> dict[str, str]:
-    macros: dict[str, str] = {}
-    for name, item in _mapping(value, where).items():
-        if not isinstance(name, str) or not MACRO_NAME.fullmatch(name) or name in RESERVED_MACROS:
-            raise ConfigRefused(f"{where}: macro name {name!r} is not allowed")
-        if not isinstance(item, str | int | float):
-            raise ConfigRefused(f"{where}: macro {name} is not a scalar")
-        macros[name] = _as_go_prints(item)
-    return macros
-
-
-def _as_go_prints(value: str | float) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise ConfigRefused(f"{where} is not a mapping")
-    return value or {}
-
-
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    if value is not None and not isinstance(value, list):
-        raise ConfigRefused(f"{where} is not a list")
-    return tuple(_text(item, where) for item in value or ())
-
-
-def _text(value: Any, where: str) -> str:
-    if isinstance(value, dict | list):
-        raise ConfigRefused(f"{where} is not text")
-    return "" if value is None else _as_go_prints(value)
-
-
-def _integer(value: Any, where: str, default: int) -> int:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigRefused(f"{where} is not a whole number")
-    return value
+    own = (read_macros((entry or {}).get("macros"), "macros", behave) for entry in entries)
+    return next((str(each["test-fault"]) for each in (shared, *own) if "test-fault" in each), "")

@@ -12,9 +12,13 @@ PROJECT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def local_llama_swap(config: Path, *, behave: str = "2026") -> Iterator[str]:
+def local_llama_swap(
+    config: Path | None = None, *, config_dir: Path | None = None, behave: str = "2026"
+) -> Iterator[str]:
     """Run the stand-in on a free port of 127.0.0.1 and give its URL; it is stopped at the end."""
-    command = [sys.executable, "-m", "tests.support.llama_swap", "-config", str(config)]
+    command = [sys.executable, "-m", "tests.support.llama_swap"]
+    command += ["-config", str(config)] if config else []
+    command += ["-config-dir", str(config_dir)] if config_dir else []
     with subprocess.Popen(
         [*command, "-listen", "127.0.0.1:0", "-behave", behave],
         cwd=PROJECT,

@@ -5,6 +5,7 @@ them, without a disk.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +39,7 @@ def digest(content: str) -> Sha256:
 
 def pinned(model: str, content: str, *, name: str = "m.gguf", role: str = "model") -> PinnedFile:
     """Give a pinned file of 100 bytes at `acme/<model>/<name>`."""
-    repo = RepoId(f"acme/{model}")
+    repo = RepoId(f"acme/{_repo_name(model)}")
     return PinnedFile(
         role=role,
         path=RelPath(f"{repo}/{name}"),
@@ -48,22 +49,29 @@ def pinned(model: str, content: str, *, name: str = "m.gguf", role: str = "model
     )
 
 
+def _repo_name(model: str) -> str:
+    """Give the name of a model's repository: not every sign of an ID may stand in it."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", model)
+
+
 def model(
     name: str,
     *files: PinnedFile,
     serve: Serve | None = None,
     enabled: bool = True,
     protect: bool | None = None,
+    renamed_from: str | None = None,
 ) -> DesiredModel:
     """Give a desired model."""
-    source = HubQuant(repo=RepoId(f"acme/{name}"), quant="Q4_K_M")
+    source = HubQuant(repo=RepoId(f"acme/{_repo_name(name)}"), quant="Q4_K_M")
     spec = ModelSpec(
         id=ModelId(name),
         source=source,
-        source_text=f"acme/{name}",
+        source_text=f"acme/{_repo_name(name)}",
         serve=serve or Serve(),
         enabled=enabled,
         protect=protect,
+        renamed_from=ModelId(renamed_from) if renamed_from else None,
     )
     return DesiredModel(spec=spec, files=files or (pinned(name, f"{name}-1"),))
 
@@ -75,6 +83,7 @@ def desired(
     return Desired(
         models={item.spec.id: item for item in models},
         stalled={ModelId(key): Stall(reason=why) for key, why in (stalled or {}).items()},
+        renames={item.spec.id: item.spec.renamed_from for item in models if item.spec.renamed_from},
         policy=policy or Policy(),
         digest="digest",
     )

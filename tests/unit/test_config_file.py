@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
+import struct
 import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -43,6 +46,112 @@ def test_write_keeps_mode_and_backs_up_the_old_bytes(tmp_path: Path, in_place: b
     assert (path.read_bytes(), backup.read_bytes()) == (NEW, OLD)
     assert {stat.S_IMODE(item.stat().st_mode) for item in (path, backup)} == {0o600}
     assert names(tmp_path) == [path.name, backup.name]
+
+
+def only_as_root() -> None:
+    """Skip where files cannot be given to others."""
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+
+
+def with_attribute(path: Path, name: str, value: bytes) -> None:
+    """Set an extended attribute; skip where the filesystem has none of that kind."""
+    try:
+        os.setxattr(path, name, value)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        pytest.skip(f"{path} cannot have {name}")
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """Give an access list as Linux keeps it, of (tag, rights, user or group)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_owner_is_kept_also_of_the_backup(tmp_path: Path, in_place: bool) -> None:
+    """As root, config and backup belong to whom the config belonged: they can go on without us."""
+    only_as_root()
+    path = tmp_path / "config.yaml"
+    path.write_bytes(OLD)
+    os.chown(path, 4321, 1234)
+    config_at(path, in_place=in_place).write(NEW, expected=OLD, now=NOW)
+    owners = {(item.stat().st_uid, item.stat().st_gid) for item in tmp_path.iterdir()}
+    assert (len(names(tmp_path)), owners) == (2, {(4321, 1234)})
+
+
+def test_new_file_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> None:
+    """A config that root makes is its user's, not root's."""
+    only_as_root()
+    os.chown(tmp_path, 4321, 1234)
+    config_at(tmp_path / "config.yaml").write(NEW, expected=None, now=NOW)
+    found = (tmp_path / "config.yaml").stat()
+    assert (found.st_uid, found.st_gid) == (4321, 1234)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_extended_attributes_are_kept_also_of_the_backup(tmp_path: Path, in_place: bool) -> None:
+    """What somebody attached to the config stays on it, and is on the backup too."""
+    path = tmp_path / "config.yaml"
+    path.write_bytes(OLD)
+    with_attribute(path, "user.note", b"mine")
+    config_at(path, in_place=in_place).write(NEW, expected=OLD, now=NOW)
+    assert [os.getxattr(item, "user.note") for item in tmp_path.iterdir()] == [b"mine", b"mine"]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_access_list_is_kept_also_of_the_backup(tmp_path: Path, in_place: bool) -> None:
+    """A user who was let in by name may still read the config, and nobody else may."""
+    path = tmp_path / "config.yaml"
+    path.write_bytes(OLD)
+    anybody = 0xFFFFFFFF
+    owner, user, group, mask, other = 0x01, 0x02, 0x04, 0x10, 0x20
+    listed = acl(
+        *((owner, 6, anybody), (user, 4, 4321), (group, 0, anybody)),
+        *((mask, 4, anybody), (other, 0, anybody)),
+    )
+    with_attribute(path, "system.posix_acl_access", listed)
+    config_at(path, in_place=in_place).write(NEW, expected=OLD, now=NOW)
+    kept = [os.getxattr(item, "system.posix_acl_access") for item in tmp_path.iterdir()]
+    assert kept == [listed, listed]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_new_bytes_have_a_new_time(tmp_path: Path, in_place: bool) -> None:
+    """Of a text of the same size the time tells that it is another, also on the way back: that is
+    all llama-swap's own watching looks at.
+    """
+    path = tmp_path / "config.yaml"
+    other = OLD.replace(b"{}", b"[]")
+    path.write_bytes(OLD)
+    config = config_at(path, in_place=in_place)
+    for before, after in ((OLD, other), (other, OLD)):
+        os.utime(path, ns=(10**18, 10**18))
+        config.write(after, expected=before, now=NOW)
+        assert path.stat().st_mtime_ns > 10**18
+
+
+def test_backup_is_safe_before_the_first_byte_changes_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short, a write in place leaves a mixture: the old bytes and their name are synced then."""
+    path = tmp_path / "config.yaml"
+    path.write_bytes(OLD)
+    seen: list[tuple[str, bytes]] = []
+    really = os.fsync
+
+    def fsync(handle: int) -> None:
+        really(handle)
+        seen.append((Path(f"/proc/self/fd/{handle}").readlink().name, path.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    config_at(path, in_place=True).write(NEW, expected=OLD, now=NOW)
+    assert seen == [
+        (".config.yaml.bak.20260102T030405.678901Z.new", OLD),
+        (tmp_path.name, OLD),
+        ("config.yaml", NEW),
+    ]
 
 
 def test_in_place_keeps_the_inode(tmp_path: Path) -> None:
@@ -99,7 +208,9 @@ def test_file_that_came_into_being_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_link_stays_and_its_target_changes(tmp_path: Path) -> None:
-    """A config that is a link into a checkout stays one; its target is made, written, removed."""
+    """A config that is a link into a checkout stays one; its target is made, written, removed, and
+    no backup comes into the checkout.
+    """
     (tmp_path / "checkout").mkdir()
     target, link = tmp_path / "checkout" / "swap.yaml", tmp_path / "config.yaml"
     link.symlink_to("checkout/swap.yaml")
@@ -108,6 +219,8 @@ def test_link_stays_and_its_target_changes(tmp_path: Path) -> None:
     config.write(OLD, expected=None, now=NOW)
     config.write(NEW, expected=OLD, now=NOW)
     assert (link.is_symlink(), target.read_bytes()) == (True, NEW)
+    assert names(target.parent) == ["swap.yaml"]
+    assert len(names(tmp_path)) == len(("checkout", "config.yaml", "its backup"))
     config.remove()
     assert (link.is_symlink(), target.exists()) == (True, False)
 

@@ -35,7 +35,18 @@ def loaded(text: str, behave: str = "2026", **environ: str) -> Config:
         A + "macros: {PORT: 1}\n",
         A + "macros: {bad name: 1}\n",
         A + "macros: {x: [1]}\n",
+        A + "macros: {x: 'a ${x}'}\n",
+        A + "macros: {x: ~}\n",
         A + "groups: {g: {members: [a]}, h: {members: [a]}}\n",
+        A + "groups: {g: {members: [a, a]}}\n",
+        A + "groups: {g: {swap: maybe, members: [a]}}\n",
+        A + "groups: {g: [a]}\n",
+        A + "startPort: 0\n",
+        A + "    unlisted: 1\n",
+        A + "    aliases: [{id: x}]\n",
+        A + "    cmdStop: [x]\n",
+        A + "    aliases: [x, x]\n",
+        'models:\n  "a":\n    cmd: |\n      run\n      # ${PORT}\n',
     ],
 )
 def test_both_versions_refuse(text: str, behave: str) -> None:
@@ -51,11 +62,48 @@ def test_both_versions_refuse(text: str, behave: str) -> None:
         A + "    capabilities: {in: [smell]}\n",
         A + "    capabilities: {context: -1}\n",
         A + '    description: "${env.NOT_SET}"\n',
+        A + "    capabilities: {tools: maybe}\n",
+        A + "    timeouts: 3\n",
+        A + '    name: "${unknown}"\n',
+        A + '    useModelName: "${unknown}"\n',
+        A + "    filters: {setParamsByID: {'${unknown}': {}}}\n",
+        A + "    filters: {setParamsByID: {b: {}}}\n  b: {proxy: x}\n",
+        A + "    filters: {setParamsByID: {x: {}}}\n  b: {proxy: x, aliases: [x]}\n",
+        A + "    aliases: ['${MODEL_ID}x']\n  b: {proxy: x, aliases: [ax]}\n",
+        A + "macros: {PID: 1}\n",
+        A + "globalTTL: -1\n",
+        A + "logToStdout: loud\n",
+        A + "apiKeys: ['']\n",
+        A + "apiKeys: ['a b']\n",
+        A + "groups: {g: {members: ['${unknown}']}}\n",
         A + "groups: {g: {members: [gone]}}\n",
+        A + "profiles: {p: ~}\n",
         A + "profiles: {p: [a]}\n",
         A + "profiles: {p: {pins: {x: gone}}}\n",
         A + "selectors: {s: {targets: [gone]}}\n",
         A + "selectors: {a: {targets: [a]}}\n",
+        A + "    aliases: [al]\nselectors: {al: {targets: [a]}}\n",
+        A + "selectors: {s: {targets: []}}\n",
+        A + "profiles: {p: {pins: {}}}\n",
+        A + "matrix: {}\n",
+        A + "matrix: {vars: {v: a}, sets: {}}\n",
+        A + "matrix: {vars: {v_1: a}, sets: {s: a}}\n",
+        A + "    aliases: [al]\nmatrix: {vars: {v: al}, sets: {s: a}}\n",
+        A + "    aliases: [al]\nmatrix: {sets: {s: al}}\n",
+        A + "matrix: {evict_costs: {a: 0}, sets: {s: a}}\n",
+        A + "matrix: {evict_costs: {gone: 3}, sets: {s: a}}\n",
+        A + "matrix: {sets: {s: a a}}\n",
+        A + "matrix: {sets: {s: 'a &'}}\n",
+        A + "matrix: {sets: {s: '& a'}}\n",
+        A + "matrix: {sets: {s: a) (a}}\n",
+        A + "matrix: {sets: {s: a/b}}\n",
+        A + "matrix: {sets: {s: ''}}\n",
+        A + "matrix: {sets: {s: +t, t: +s}}\n",
+        A + "routing: {router: {use: matrix}}\n",
+        A + "routing: {router: {use: roulette}}\n",
+        A + "routing: {router: {use: matrix, settings: {matrix: {sets: {s: b}}}}}\n",
+        A + "routing: {scheduler: {use: lifo}}\n",
+        A + "groups: {g: {members: [a]}}\nrouting: {router: {settings: {matrix: {}}}}\n",
         A + "matrix: {vars: {v: gone}, sets: {s: v}}\n",
         A + "matrix: {vars: {v: a}, sets: {s: v & w}}\n",
         A + "matrix: {vars: {v: a}, sets: {s: (v}}\n",
@@ -72,7 +120,42 @@ def test_only_the_newer_version_refuses(text: str) -> None:
     """What came with 2026 is refused by it, or passed over by 2025, which does not know it."""
     with pytest.raises(ConfigRefused):
         loaded(text, "2026")
-    if "profiles" not in text or "[a]" in text:
+    if "pins" not in text:
+        loaded(text, "2025")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        A + "groups: {}\nrouting: {router: {use: group}}\n",
+        A + "    aliases: [al]\ngroups: {g: {swap: no, members: [al]}}\n",
+        A + "    ttl: ${limit}\nmacros: {limit: 30}\n",
+        A + "macros: {x: true, y: 1.5, z: '', unused: '${nothing}'}\n",
+        A + "nonsense: '${unknown}'\n",
+        A + "    nonsense: {}\n    cmdStop: kill ${PID}\n    name: '${PORT} ${MODEL_ID}'\n",
+        A + "    aliases: [b]\n  b: {proxy: x}\n",
+        A + "    aliases: [x]\n    filters: {setParamsByID: {x: {}, a: {}}}\n",
+        A + "    env: ['A=', B=c=d]\n    ttl: -1\n",
+        A + "  b:\n  c: {proxy: ''}\n",
+        A + "matrix: {vars: {v: a}, evict_costs: {v: 2}, sets: {s: (v | a) & +t, t: a}}\n",
+        A + "routing: {router: {settings: {matrix: {sets: {s: gone}}}}}\n",
+        A + "routing: {router: {use: matrix, settings: {groups: {g: {members: [gone]}},"
+        " matrix: {sets: {s: a}}}}}\n",
+        A + "peers: {p: {models: [q]}}\nselectors: {s: {targets: [q, p/q]}}\n"
+        "profiles: {p: {pins: {x: s, y: '', z: ~, w: a}}}\n",
+        A + "hooks: {on_startup: {preload: [gone]}}\n",
+    ],
+)
+def test_the_newer_version_takes(text: str) -> None:
+    """Aliases in groups, macros that keep their type, routers that rest, keys nobody knows."""
+    assert "a" in loaded(text).models
+
+
+def test_the_older_version_alone_refuses_aliases_that_macros_tell_apart() -> None:
+    """2025 compares aliases before it replaces macros in them, 2026 after."""
+    text = A + "    aliases: ['${MODEL_ID}x']\n  b: {proxy: x, aliases: ['${MODEL_ID}x']}\n"
+    loaded(text, "2026")
+    with pytest.raises(ConfigRefused):
         loaded(text, "2025")
 
 
@@ -135,7 +218,9 @@ def test_marks_line_ends_and_second_documents_are_taken() -> None:
         ("a\n  # not this 'one\nb", ["a", "b"]),
         ("a '{\"x\": \"$y\"}' ''", ["a", '{"x": "$y"}', ""]),
         (r'a "b \" \$ \n"', ["a", r'b " $ \n']),
-        (r"a C:\dir $HOME ~ * |", ["a", r"C:\dir", "$HOME", "~", "*", "|"]),
+        ("a \\\n  b \\\n  c", ["a", "b", "c"]),
+        ("  'a\\\n b'", ["a \n b"]),
+        (r"a C:\dir b\ c \' $HOME ~ * |", ["a", "C:dir", "b c", "'", "$HOME", "~", "*", "|"]),
     ],
 )
 def test_commands_are_cut_as_llama_swap_cuts_them(text: str, arguments: list[str]) -> None:
