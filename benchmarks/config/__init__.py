@@ -1,0 +1,1 @@
+"""What deciding on a config and editing it cost."""
