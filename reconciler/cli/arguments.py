@@ -121,9 +121,16 @@ def build_parser() -> ArgumentParser:
     lock.add_argument(
         "--check", action="store_true", help="write nothing; exit 3 if the lock is not complete"
     )
-    update = verb("update", "move pins in the lock to what upstream has now", "MODEL... | --all ")
+    update = verb(
+        "update",
+        "move pins in the lock to what upstream has now",
+        "MODEL... | --all | --tracked ",
+    )
     update.add_argument("models", nargs="*", metavar="MODEL", help="models whose pins may move")
     update.add_argument("--all", action="store_true", help="every model's pin may move")
+    update.add_argument(
+        "--tracked", action="store_true", help="the pins of models with `update: track` may move"
+    )
     verb("status", "show each model: drift (changed by others) and what is pending")
     listing = verb("list", "list the models that are here, and what their files say of them")
     listing.add_argument(
@@ -139,8 +146,15 @@ def build_parser() -> ArgumentParser:
     verify.add_argument(
         "--quick", action="store_true", help="read no file: compare size, time and header alone"
     )
+    verify.add_argument(
+        "--fresh", action="store_true", help="do not continue a check that was cut short"
+    )
     repair = verb("repair", "verify, and fetch again what is damaged of a file", "[MODEL...] ")
     repair.add_argument("models", nargs="*", metavar="MODEL", help="only these models' files")
+    repair.add_argument(
+        "--fresh", action="store_true", help="do not continue a check that was cut short"
+    )
+    verb("diff", "show what the next run would change in llama-swap's config, and nothing else")
     verb("validate", "check the manifest's text alone")
     verb("schema", "print the manifest's JSON Schema, for editors")
     verb("demo", "show the whole loop on an embedded hub: no network, no Docker")
@@ -153,6 +167,9 @@ def _common_options() -> _Parser:
     where.add_argument("-m", "--manifest", metavar="PATH", help="manifest file or folder")
     where.add_argument("--models-dir", metavar="PATH", help="folder the models lie in")
     where.add_argument("--config", metavar="PATH", help="llama-swap's config file")
+    where.add_argument(
+        "--config-dir", metavar="PATH", help="the folder of configs that llama-swap merges"
+    )
     where.add_argument("--runtime", choices=("docker", "none"), help="what runs llama-swap")
     where.add_argument("--container", metavar="NAME", help="its container (llama-swap)")
     where.add_argument(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import traceback
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +41,8 @@ def run_command(arguments: Sequence[str], memory: PlanMemory | None) -> int:
         return _fail(_translated(error), shown, console)
     except Exception as error:  # noqa: BLE001 - a defect of ours; people are spared its traceback
         if shown.verbose:
+            import traceback
+
             traceback.print_exc()
         defect = ReconcilerError(
             f"a defect of reconcile itself: {type(error).__name__}: {error}",

@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.names import Commit, RepoId, Sha256
-from reconciler.core.ports.clock import Clock
-from reconciler.core.ports.hub import RemoteFile
-from reconciler.core.ports.reporting import Progress, Reporter
-from reconciler.core.ports.transfer import Brought, Piece, Stretch
-from reconciler.core.source import Origin
-
 if TYPE_CHECKING:
     from reconciler.adapters.base.http import HttpClient
     from reconciler.adapters.hub.metadata import HubMetadata
     from reconciler.adapters.hub.transfer import HttpTransfer
     from reconciler.cli.settings import Settings
+    from reconciler.core.names import Commit, RepoId, Sha256
+    from reconciler.core.ports.clock import Clock
+    from reconciler.core.ports.hub import RemoteFile, Upstream
+    from reconciler.core.ports.reporting import Progress, Reporter
+    from reconciler.core.ports.transfer import Brought, Piece, Stretch
+    from reconciler.core.source import Origin
 
 
 class Network:
@@ -44,6 +43,10 @@ class Network:
     def resolve_revision(self, repo: RepoId, revision: str | None, *, anew: bool = False) -> Commit:
         """See `Hub.resolve_revision`."""
         return self._open_hub().resolve_revision(repo, revision, anew=anew)
+
+    def look_up(self, repo: RepoId, revision: str | None) -> Upstream:
+        """See `Hub.look_up`."""
+        return self._open_hub().look_up(repo, revision)
 
     def list_files(
         self, repo: RepoId, commit: Commit, *, anew: bool = False

@@ -8,7 +8,11 @@ from typing import Any, Final
 from reconciler.core.plan import Plan
 
 FORMAT_VERSION: Final = 1
-_NAMES: Final = {"SetEntry": "set_entry", "RemoveEntry": "remove_entry"}
+_NAMES: Final = {
+    "SetEntry": "set_entry",
+    "RemoveEntry": "remove_entry",
+    "EditReference": "edit_reference",
+}
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -26,5 +30,6 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "refusals": [asdict(item) for item in plan.refusals],
         "stalled": {key: asdict(stall) for key, stall in plan.stalled.items()},
         "discovered": [asdict(item) for item in plan.discovered],
+        "llama_swap_version": plan.llama_swap_version,
         "summary": asdict(plan.summary),
     }

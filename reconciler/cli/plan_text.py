@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Iterator
 
+from reconciler.cli.diff_text import render_diff
 from reconciler.cli.plan_rows import FileRow, leftover_rows, model_rows
 from reconciler.cli.terminal import Style, counted, shortened
-from reconciler.core.actions import RemoveEntry, SetEntry
+from reconciler.core.actions import EditReference, RemoveEntry, Rename, SetEntry
+from reconciler.core.config_diff import diff_lines
 from reconciler.core.ledger import Ledger, LedgerEntry
+from reconciler.core.llamaswap.groups import GroupMove
 from reconciler.core.names import ModelId
 from reconciler.core.observed import RuntimeState
 from reconciler.core.plan import Plan
@@ -19,6 +21,7 @@ from reconciler.core.values import Json
 _SIGNS = {
     "add": ("+", "green"),
     "update": ("~", "yellow"),
+    "rename": ("~", "yellow"),
     "restore": ("~", "yellow"),
     "remove": ("-", "red"),
 }
@@ -56,16 +59,18 @@ def render_plan(
 
 
 def kinds_of_change(plan: Plan, ledger: Ledger) -> dict[ModelId, str]:
-    """Say for each model that changes how: `add`, `update`, `restore` or `remove`, in that order.
+    """Say for each model that changes how, in the order of `_SIGNS`.
 
     A model whose own part of the ledger stays as it is was changed by somebody else: nothing new is
     wanted of it, so it is restored, not updated.
     """
     restored = [key for key in plan.summary.updated if _is_as_before(key, plan, ledger)]
-    updated = [key for key in plan.summary.updated if key not in restored]
+    others = {*restored, *plan.renames}
+    updated = [key for key in plan.summary.updated if key not in others]
     return {
         **dict.fromkeys(plan.summary.added, "add"),
         **dict.fromkeys(updated, "update"),
+        **dict.fromkeys(plan.renames, "rename"),
         **dict.fromkeys(restored, "restore"),
         **dict.fromkeys(plan.summary.removed, "remove"),
     }
@@ -80,7 +85,8 @@ def _is_as_before(model: ModelId, plan: Plan, ledger: Ledger) -> bool:
         path in ledger.files and ledger.files[path].sha256 == after.files[path].sha256
         for path in new.files
     )
-    return same_files and _values(old.entry) == _values(new.entry)
+    same_group = (old.group and old.group.name) == (new.group and new.group.name)
+    return same_files and same_group and _values(old.entry) == _values(new.entry)
 
 
 def _values(entry: LedgerEntry | None) -> dict[str, Json] | None:
@@ -113,15 +119,35 @@ def _model(plan: Plan, model: ModelId, kind: str, style: Style) -> Iterator[str]
     yield style(f"{sign} {model}", color)
     lines = [line for row in model_rows(plan, model) for line in _file_lines(row, style)]
     for action in plan.actions:
-        if isinstance(action, SetEntry) and action.model == model:
+        if isinstance(action, Rename) and action.model == model:
+            lines.append(f"{_INDENT}{'renamed':<9} from {action.old}  ({action.reason})")
+        elif isinstance(action, EditReference) and action.model == model:
+            lines.append(f"{_INDENT}{action.kind:<9} {_reference(action)}")
+        if isinstance(action, SetEntry) and action.model == model and action.changes:
             fields = ", ".join(change.key for change in action.changes)
             what = f"{'new' if action.new else 'changed'}: {fields}"
             lines.append(f"{_INDENT}{'entry':<9} {what}  ({action.reason})")
         elif isinstance(action, RemoveEntry) and action.model == model:
             what = "removed" if action.whole else "given back"
             lines.append(f"{_INDENT}{'entry':<9} {what}  ({action.reason})")
+        if isinstance(action, SetEntry | RemoveEntry) and action.model == model and action.group:
+            lines.append(f"{_INDENT}{'group':<9} {_group(action.group)}")
     yield from lines or [f"{_INDENT}already as declared; recorded"]
     yield ""
+
+
+def _reference(action: EditReference) -> str:
+    """Say what becomes of a reference, and where it stands."""
+    what = f"{action.before} becomes {action.after}" if action.after else f"{action.before} goes"
+    return f"{what}  (line {action.line}: {action.place})"
+
+
+def _group(move: GroupMove) -> str:
+    """Say what becomes of a membership."""
+    joins = f"joins {move.joins}{' (new)' if move.makes else ''}" if move.joins else ""
+    leaves = f"leaves {move.leaves}{' (which goes)' if move.removes else ''}" if move.leaves else ""
+    again = "taken out by hand" if move.again else ""
+    return ", ".join(filter(None, (leaves, joins, again)))
 
 
 def _leftovers(plan: Plan, style: Style) -> Iterator[str]:
@@ -159,27 +185,20 @@ def _config_diff(plan: Plan, style: Style) -> Iterator[str]:
         return
     if plan.config_after is None or plan.config_after == (plan.config_before or b""):
         return
-    yield f"Config {plan.config_path}{'' if plan.config_before is not None else ' (a new file)'}"
-    _, _, *hunks = difflib.unified_diff(
-        _lines(plan.config_before or b""), _lines(plan.config_after), n=2, lineterm=""
+    yield f"Config {plan.config_path}{_config_note(plan)}"
+    yield from render_diff(
+        diff_lines(plan.config_before or b"", plan.config_after), style, indent="  "
     )
-    for line in hunks:
-        yield from _diff_lines(line, style)
     yield ""
 
 
-def _diff_lines(line: str, style: Style) -> Iterator[str]:
-    """Give one line of the diff, folded where the terminal ends; nothing of it is left out."""
-    color = {"+": "green", "-": "red", "@": "blue"}.get(line[:1])
-    room = style.width - 2 if style.width is not None else len(line)
-    pieces = [line[:room]]
-    rest = line[room:]
-    hang = f"{line[:1]}{' ' * 9}"
-    while rest:
-        pieces.append(f"{hang}{rest[: room - len(hang)]}")
-        rest = rest[room - len(hang) :]
-    for piece in pieces:
-        yield f"  {style(piece, color)}" if color else f"  {piece}"
+def _config_note(plan: Plan) -> str:
+    notes = []
+    if plan.config_before is None:
+        notes.append("a new file")
+    if plan.llama_swap_version is not None:
+        notes.append(f"checked for llama-swap {plan.llama_swap_version}")
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _container(plan: Plan, runtime: RuntimeState) -> Iterator[str]:
@@ -220,7 +239,3 @@ def _refusals(plan: Plan, style: Style) -> Iterator[str]:
     for refusal in plan.refusals:
         yield f"{style('refused:', 'red')} {refusal.message}"
         yield f"         {refusal.hint}"
-
-
-def _lines(data: bytes) -> list[str]:
-    return data.decode("utf-8", "replace").splitlines()

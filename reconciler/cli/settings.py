@@ -38,6 +38,7 @@ class Settings:
     models_dir: Path | None = None
     state_dir: Path | None = None
     config: Path | None = None
+    config_dir: Path | None = None
     runtime: str | None = None
     container: str = "llama-swap"
     path_map: tuple[PathMapping, ...] = ()
@@ -65,6 +66,7 @@ class Settings:
     debounce: float = 0.3
     sync_mode: str = "auto"
     force_full_sync: bool = False
+    incremental_window_hours: float = 48.0
     full_sync_threshold_hours: float = 168.0
     max_key_length: int = 80
     verbose: bool = False
@@ -259,6 +261,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "models_dir": _path,
     "state_dir": _folder,
     "config": _path,
+    "config_dir": _path,
     "runtime": _choice("docker", "none"),
     "container": _text,
     "path_map": _path_map,
@@ -286,6 +289,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "debounce": _number,
     "sync_mode": _choice("auto", "incremental", "full"),
     "force_full_sync": _flag,
+    "incremental_window_hours": _hours,
     "full_sync_threshold_hours": _hours,
     "max_key_length": _key_length,
     "verbose": _flag,
@@ -300,6 +304,7 @@ _OLDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "max_backups": ("LLAMA_SWAP_MAX_BACKUPS",),
     "sync_mode": ("SYNC_MODE",),
     "force_full_sync": ("FORCE_FULL_SYNC",),
+    "incremental_window_hours": ("INCREMENTAL_WINDOW_HOURS",),
     "full_sync_threshold_hours": ("FULL_SYNC_THRESHOLD_HOURS",),
     "max_key_length": ("LLAMA_SWAP_MAX_KEY_LENGTH",),
     "hf_endpoint": ("HF_ENDPOINT",),

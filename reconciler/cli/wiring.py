@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.adapters.foreign.stores import ForeignStores
-from reconciler.adapters.llamaswap.api import LlamaSwapServer
-from reconciler.adapters.llamaswap.config_file import ConfigFile
 from reconciler.adapters.manifest_files import lock_path_of, read_manifest
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
-from reconciler.adapters.store.lock_file import LockTextFile
+from reconciler.adapters.store.lock_file import MOVED_PINS, LockTextFile
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.adapters.store.mounts import Mounts
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock, local_zone
+from reconciler.cli.config_home import find_api_key, open_config
 from reconciler.cli.keeping import open_kept
+from reconciler.cli.moved_pins import find_moved_pins
 from reconciler.cli.network import Network
 from reconciler.cli.settings import Settings
 from reconciler.core.manifest import Manifest
@@ -26,10 +27,13 @@ from reconciler.core.ports.reporting import Reporter
 from reconciler.core.ports.serving import Runtime
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.windows import ANY_TIME, DownloadTimes
-from reconciler.core.yamltext.config import read_config
 from reconciler.engine.host import Host
-from reconciler.engine.pins import PinSources
 from reconciler.errors import Fault, ManifestInvalid, ReconcilerError, UsageError
+
+if TYPE_CHECKING:
+    # What one verb alone needs is imported where it is opened, so that the others start without.
+    from reconciler.core.ports.serving import Server
+    from reconciler.engine.pins import PinSources
 
 _READABLE = "run as a user who may read it, or mend its owner and mode"
 _STARTER = """\
@@ -78,7 +82,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
     runtime = _runtime(settings, reporter)
     state = runtime.observe()
     folder = ModelsFolder(_models_dir(settings, state))
-    config = _config(settings, state)
+    config, config_folder = open_config(settings, state)
     lock_path = lock_path_of(settings.manifest)
     with (
         open_kept(folder, settings, reporter, for_writing=for_writing) as kept,
@@ -93,6 +97,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
         ) as digests,
         closing(Network(settings, clock, reporter)) as network,
     ):
+        moved_path = kept.state / MOVED_PINS
         yield Host(
             hub=network,
             transfer=network,
@@ -109,16 +114,19 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
             inventory=kept.inventory,
             lock=LockTextFile(lock_path),
             lock_path=str(lock_path),
+            moved=LockTextFile(moved_path),
+            moved_path=str(moved_path),
             config=config,
             config_path=str(config.path) if config else None,
+            config_folder=config_folder,
             runtime=runtime,
-            open_server=lambda url: LlamaSwapServer(url, api_key=_api_key(settings, config)),
+            open_server=lambda url: _server(url, find_api_key(settings, config, config_folder)),
             clock=clock,
             reporter=reporter,
             llama_server=_llama_server(settings, state),
             health_timeout_seconds=settings.health_timeout,
             download_times=_download_times(settings),
-            opened_from=kept.opened_from,
+            opened_from=(*kept.opened_from, moved_path),
             remembered=kept.remembered,
             state=kept.state,
         )
@@ -156,7 +164,10 @@ def open_pins(
 
     The models folder is used where it is known, only to tell local files that lie in it.
     """
+    from reconciler.engine.pins import PinSources
+
     lock_path = lock_path_of(settings.manifest)
+    moved = find_moved_pins(settings)
     with (
         closing(
             KnownDigests(
@@ -177,6 +188,8 @@ def open_pins(
                 transfer=network,
                 local=HashedFiles(cache),
                 models_dir=str(settings.models_dir.resolve()) if settings.models_dir else None,
+                moved=moved,
+                moved_path=str(moved.path) if moved is not None else "",
             ),
         )
 
@@ -224,25 +237,6 @@ def _models_dir(settings: Settings, state: RuntimeState) -> Path:
     )
 
 
-def _config(settings: Settings, state: RuntimeState) -> ConfigFile | None:
-    named = settings.config or (Path(state.config_path) if state.config_path else None)
-    if named is None:
-        if state.status is not RuntimeStatus.UNMANAGED:
-            raise UsageError(
-                f"container {state.name} does not say where its config lies on this host",
-                hint="name it with --config PATH (or RECONCILER_CONFIG)",
-            )
-        return None
-    if not named.parent.is_dir():
-        raise UsageError(
-            f"the folder of llama-swap's config is not there: {named.parent}",
-            hint="name the config that llama-swap reads with --config PATH",
-        )
-    # However the mounted file was named, a rename would not be seen inside the container.
-    in_place = state.config_is_mount and named.resolve() == Path(state.config_path or "").resolve()
-    return ConfigFile(named.absolute(), in_place=in_place, max_backups=settings.max_backups)
-
-
 def _llama_server(settings: Settings, state: RuntimeState) -> str:
     if settings.llama_server:
         return settings.llama_server
@@ -256,14 +250,7 @@ def _download_times(settings: Settings) -> DownloadTimes:
     return DownloadTimes(windows=settings.download_window, zone=zone)
 
 
-def _api_key(settings: Settings, config: ConfigFile | None) -> str | None:
-    """Give the key from the settings, else the first literal one of the config."""
-    if settings.llama_swap_api_key:
-        return settings.llama_swap_api_key
-    try:
-        data = config.read() if config else None
-        keys = read_config(data, "config").data.get("apiKeys") if data else None
-    except ReconcilerError:
-        return None
-    literal = [key for key in keys if "${" not in str(key)] if isinstance(keys, list) else []
-    return str(literal[0]) if literal else None
+def _server(url: str, api_key: str | None) -> Server:
+    from reconciler.adapters.llamaswap.api import LlamaSwapServer
+
+    return LlamaSwapServer(url, api_key=api_key)

@@ -25,7 +25,9 @@ _STANDS_FOR: Final = {
     "inventory.load_rollout": "the inventory's files",
     "inventory.load_ledger": "the inventory's files",
     "lock.read": "the lock's bytes",
+    "moved.read": "the file itself: it is replaced, never written into",
     "config.read": "the config's bytes",
+    "config_folder.read": "the bytes of each, and the folder itself",
     "folder.root": "the models folder itself",
     "folder.device": "the models folder itself",
     "folder.look": "each file looked at",
@@ -53,6 +55,8 @@ class Witness:
     def watch(self, host: Host) -> Host:
         """Give the host, every question to which is noted."""
         self._opened_from = (host.folder.root, *host.opened_from)
+        if host.config_folder is not None and host.config_folder.folder is not None:
+            self._opened_from += (host.config_folder.folder,)
         ports = {
             field.name: _Port(field.name, value, self._asked)
             for field in fields(host)
@@ -80,7 +84,10 @@ class Witness:
             return
         if glance_at_engine(settings) != engine:
             return
-        texts = {text.path: text.data for text in manifest}
+        siblings = prepared.observed.siblings
+        texts = {text.path: text.data for text in manifest} | dict(
+            siblings.texts if siblings else {}
+        )
         for path, data in (
             (lock_path, prepared.lock_before),
             (prepared.observed.config_path, prepared.observed.config),

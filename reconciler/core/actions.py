@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.core.copies import Store
+from reconciler.core.llamaswap.groups import GroupMove
 from reconciler.core.names import ModelId, RelPath, Sha256
 from reconciler.core.ownership import FieldChange
 from reconciler.core.source import Origin
@@ -69,20 +70,54 @@ class Replace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetEntry:
-    """Write a model's entry in llama-swap's config, or some of its fields."""
+    """Write a model's entry in llama-swap's config, some of its fields, or its membership.
+
+    `group` is what becomes of its membership of a group; None where that stays.
+    """
 
     model: ModelId
     new: bool
     changes: tuple[FieldChange, ...]
     reason: str
+    group: GroupMove | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveEntry:
-    """Take what is ours of a model's entry out of llama-swap's config."""
+    """Take what is ours of a model's entry, and of its membership, out of llama-swap's config."""
 
     model: ModelId
     whole: bool
+    reason: str
+    group: GroupMove | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename:
+    """Give a model that was `old` its new ID, in the ledger and as its entry's key.
+
+    Its files and its pin stay as they are.
+    """
+
+    model: ModelId
+    old: ModelId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditReference:
+    """Let a reference in llama-swap's config follow `model`, to which it led as `before`.
+
+    `kind` says what refers to it, `place` by which keys, and `line` where. `after` is the name it
+    gets; None takes it out.
+    """
+
+    model: ModelId
+    kind: str
+    place: str
+    line: int
+    before: str
+    after: str | None
     reason: str
 
 
@@ -112,4 +147,16 @@ class Forget:
     reason: str
 
 
-Action = Download | Adopt | Place | Replace | SetEntry | RemoveEntry | Restart | Prune | Forget
+Action = (
+    Download
+    | Adopt
+    | Place
+    | Replace
+    | Rename
+    | SetEntry
+    | RemoveEntry
+    | EditReference
+    | Restart
+    | Prune
+    | Forget
+)

@@ -39,11 +39,13 @@ class Desired:
     """What the manifest and the lock together ask of the host.
 
     `stalled` holds the models that are declared but could not be resolved, each with the reason:
-    whatever the ledger has of them stays as it is. `digest` names this manifest and lock together.
+    whatever the ledger has of them stays as it is. `renames` gives the earlier ID of each declared
+    model that names one. `digest` names this manifest and lock together.
     """
 
     models: Mapping[ModelId, DesiredModel]
     stalled: Mapping[ModelId, Stall] = field(default_factory=dict)
+    renames: Mapping[ModelId, ModelId] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     digest: str = ""
 
@@ -77,7 +79,17 @@ def expand(
     if faults:
         raise ManifestInvalid(faults)
     digest = hashlib.sha256(manifest.digest.encode() + lock_text).hexdigest()
-    return Desired(models=models, stalled=dict(stalled), policy=manifest.policy, digest=digest)
+    return Desired(
+        models=models,
+        stalled=dict(stalled),
+        renames={
+            model_id: spec.renamed_from
+            for model_id, spec in manifest.models.items()
+            if spec.renamed_from is not None
+        },
+        policy=manifest.policy,
+        digest=digest,
+    )
 
 
 def _clash(spec: ModelSpec, other: ModelSpec, file: PinnedFile) -> Fault:

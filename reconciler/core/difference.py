@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from reconciler.core.contents import TOLD_LATER, contents_of, is_told_later
 from reconciler.core.desired import Desired, DesiredModel, Stall
 from reconciler.core.edits import ConfigView
 from reconciler.core.ledger import Ledger, LedgerFile, Provenance
+from reconciler.core.llamaswap.groups import GroupChange
 from reconciler.core.llamaswap.macros import macro_texts
 from reconciler.core.llamaswap.serve_paths import ServePaths
 from reconciler.core.lock import PinnedFile
@@ -68,6 +70,7 @@ class Differences:
     removed: tuple[ModelId, ...] = ()
     foreign: Mapping[ModelId, Stall] = field(default_factory=dict)
     refused: Mapping[ModelId, Refused] = field(default_factory=dict)
+    groups: GroupChange = field(default_factory=GroupChange)
 
 
 def compare(
@@ -243,5 +246,10 @@ def _compare_entry(
         paths=serve_paths(model, observed),
         server=server,
         macros=macro_texts(config.data, model_id),
+        contents=contents_of(model, observed),
+        later=TOLD_LATER if view is None and is_told_later(model, observed) else "",
     )
-    return enforce_entry(model_id, model.spec.serve, context, view=view, owned=owned)
+    entry = enforce_entry(model_id, model.spec.serve, context, view=view, owned=owned)
+    if not entry.edits:
+        return entry
+    return replace(entry, place=f"{model.spec.path}:{model.spec.line}" if model.spec.path else "")

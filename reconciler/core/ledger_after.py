@@ -41,6 +41,7 @@ def ledger_after(
             entry=change.entries.get(key) if change else (before.entry if before else None),
             protect=protect if protect is not None else bool(before and before.protect),
             source=model.spec.source_text,
+            group=change.groups.get(key) if change else (before.group if before else None),
         )
     for key, path in discovered.items():
         owned = ledger.models.get(key)

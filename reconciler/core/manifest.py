@@ -41,12 +41,17 @@ class Serve:
     """How llama-swap runs a model, after defaults, presets and the model's own words are merged.
 
     `args` and `cmd` are None where nobody declared them: then an existing entry keeps its own
-    command. `fields` holds every other llama-swap model key that somebody declared.
+    command. `group` is the group of llama-swap's that the model should be in. `fields` holds every
+    other llama-swap model key that somebody declared; a null is kept of `capabilities` alone, and
+    says that none are wanted. `origins` says where each key comes from: `model`, `preset NAME` or
+    `defaults`, or several of these, the strongest first.
     """
 
     args: Mapping[str, Json] | None = None
     cmd: str | None = None
+    group: str | None = None
     fields: Mapping[str, Json] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,8 @@ class ModelSpec:
 
     `source_text`, `mmproj`, `draft_text` and `file_texts` are the words of the manifest, by which a
     pin is recognised; `source`, `draft` and `files` are what they mean. `mmproj` is `none`, `auto`
-    or a path in the repository. `protect` is None where the manifest does not speak of it.
+    or a path in the repository. `protect` is None where the manifest does not speak of it. With
+    `track` the pin may move by itself. `renamed_from` is the ID that the model had before.
     """
 
     id: ModelId
@@ -71,6 +77,8 @@ class ModelSpec:
     serve: Serve = field(default_factory=Serve)
     enabled: bool = True
     protect: bool | None = None
+    track: bool = False
+    renamed_from: ModelId | None = None
     path: str = ""
     line: int = 0
 

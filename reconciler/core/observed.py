@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from reconciler.core.copies import Copy
 from reconciler.core.filesystems import Mount, Room
 from reconciler.core.names import RelPath, Sha256
+
+if TYPE_CHECKING:
+    from reconciler.core.gguf.facts import GgufFacts
+    from reconciler.core.gguf.seen import SeenHeader
+    from reconciler.core.siblings import Siblings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +56,13 @@ class GgufFile:
 class OnDisk:
     """The GGUF files below the models folder, declared or not, sorted by path.
 
-    `unreadable` are paths that a generated entry serves and that cannot be looked at now.
+    `unreadable` are paths that a generated entry serves and that cannot be looked at now. `headers`
+    is what those of undeclared files say, to be kept; it decides nothing that `files` does not say.
     """
 
     files: tuple[GgufFile, ...] = ()
     unreadable: frozenset[RelPath] = frozenset()
+    headers: Mapping[FileIdentity, SeenHeader] = field(default_factory=dict, repr=False)
 
 
 class RuntimeStatus(StrEnum):
@@ -81,7 +89,8 @@ class RuntimeState:
     `kind` is `docker` or `none`. `endpoint` and `id` say which engine and container, for the plan.
     `mappings` are the container's mounts; `config_path` is llama-swap's config as a path here (None
     where it cannot be told); `config_is_mount` says that this one file is a mount of its own, so
-    that a rename would not be seen inside. `url` is where llama-swap answers (None: unknown).
+    that a rename would not be seen inside. `config_dir` is the folder whose configs it merges, as a
+    path here (None: it was started without one). `url` is where it answers (None: unknown).
     """
 
     kind: str
@@ -92,6 +101,7 @@ class RuntimeState:
     mappings: tuple[PathMapping, ...] = ()
     config_path: str | None = None
     config_is_mount: bool = False
+    config_dir: str | None = None
     url: str | None = None
 
 
@@ -112,6 +122,14 @@ class Observed:
     `shared` those that can be taken from a file of this machine without a copy, and `trash_bytes`
     what emptying the trash would free. `on_disk` is None unless the manifest asks for files that no
     model declares.
+
+    `siblings` are the other files that llama-swap merges with the config, None where it reads no
+    folder of them. `old_config` is the bytes of the file that the ledger says our entries stand in,
+    where that is another one now.
+
+    `version` is the build of the llama-swap that runs, and `facts` what the headers of files that
+    are wanted say, by their digest. Both are looked at only where the plan changes the config: a
+    build that does not say and a header that was not read are missing.
     """
 
     models_dir: str
@@ -122,6 +140,8 @@ class Observed:
     copies: Mapping[Sha256, Copy] = field(default_factory=dict)
     config_path: str | None = None
     config: bytes | None = None
+    siblings: Siblings | None = None
+    old_config: bytes | None = None
     runtime: RuntimeState
     room: Room
     config_room: Room | None = None
@@ -131,3 +151,5 @@ class Observed:
     shared: frozenset[Sha256] = frozenset()
     trash_bytes: int = 0
     on_disk: OnDisk | None = None
+    version: int | None = None
+    facts: Mapping[Sha256, GgufFacts] = field(default_factory=dict)

@@ -11,21 +11,24 @@ from reconciler.core.actions import (
     Action,
     Adopt,
     Download,
+    EditReference,
     Place,
     Prune,
     RemoveEntry,
+    Rename,
     Replace,
     Restart,
     SetEntry,
 )
 from reconciler.core.config_change import change_config
+from reconciler.core.config_homes import guard_folder_version, guard_old_home
+from reconciler.core.config_sources import read_sources
 from reconciler.core.desired import Desired, Stall
 from reconciler.core.difference import Differences, FileState, compare
 from reconciler.core.discover import LONGEST_KEY, DiscoveredSet, discover, guard_discovered
 from reconciler.core.file_actions import fetch_actions, place_actions, prune_actions
 from reconciler.core.filesystems import mount_warnings
 from reconciler.core.guards import (
-    Refusal,
     guard_other_device,
     guard_read_only,
     guard_removals,
@@ -34,19 +37,33 @@ from reconciler.core.guards import (
 )
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_after import ledger_after
+from reconciler.core.llamaswap.version import NEWEST
+from reconciler.core.memberships import join_memberships
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed, RuntimeStatus
 from reconciler.core.ownership import owned_in
+from reconciler.core.refusal import Refusal
+from reconciler.core.renames import rename_models
 from reconciler.core.space import freed_bytes, needed_bytes
+from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """Something that is not as we left it: somebody, or something, else changed it."""
+    """Something that is not as we left it: somebody, or something, else changed it.
+
+    Of an entry's field (`key`) the rest tells what `EntryDrift` says; `kept`: it stays so.
+    """
 
     model: ModelId
     message: str
+    key: str | None = None
+    found: Json = None
+    wrote: Json = None
+    line: int | None = None
+    origin: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +88,8 @@ class Plan:
     `config_before` and `config_after` are the whole config (None: no such file, or none is
     managed); `ledger_after` is what the ledger says once all actions have succeeded. `discovered`
     are models on the disk that the manifest does not declare, where it asks for them.
+    `llama_swap_version` is the build whose rules the config was checked by (None: not known, so
+    that the newest known one's were).
     """
 
     fingerprint: str
@@ -86,11 +105,17 @@ class Plan:
     config_after: bytes | None
     ledger_after: Ledger
     discovered: tuple[DiscoveredSet, ...] = ()
+    llama_swap_version: int | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.actions
+
+    @property
+    def renames(self) -> Mapping[ModelId, ModelId]:
+        """The old ID of each model that gets a new one."""
+        return {item.model: item.old for item in self.actions if isinstance(item, Rename)}
 
     @property
     def takes_away(self) -> bool:
@@ -116,31 +141,46 @@ def build_plan(
     `max_key_length` is how many characters the key of a generated entry may have.
 
     Raises:
-        ConfigUnreadable: llama-swap's config is not YAML that we can read.
+        ConfigUnreadable: llama-swap's config, or a file that it is merged with, is not YAML that we
+            can read.
     """
     config = observed.config or b""
     path = observed.config_path
     view = read_config(config, path) if path is not None else None
+    sources = read_sources(path, observed.siblings) if path is not None else None
+    old_home = guard_old_home(observed, ledger)
     if path is not None and view is not None and ledger.config_path not in (None, path):
         ledger = owned_in(view, ledger)
-    declared = compare(desired, observed, ledger, config=view, server=server)
+    known = ledger
+    renaming = rename_models(desired, known, config, path, view)
+    ledger = renaming.ledger
+    merged = sources.merged(renaming.view) if sources and renaming.view else None
+    declared = compare(
+        desired,
+        observed,
+        ledger,
+        config=merged.own_view() if merged else None,
+        server=server,
+    )
     prunes = prune_actions(declared.gone, desired.policy.prune)
     discovery = discover(
         desired,
         observed,
         ledger,
         declared,
-        config=view,
+        config=merged.view(besides=ledger.models) if merged else None,
         leaving=frozenset(item.path for item in prunes if isinstance(item, Prune)),
         server=server,
         max_key_length=max_key_length,
     )
     differences = discovery.joined(declared)
-    change = (
-        change_config(config, path, view, differences, ledger.scaffold)
-        if path is not None and view is not None
-        else None
-    )
+    change = None
+    if view is not None and sources is not None:
+        around = sources.merged(view)
+        differences = join_memberships(differences, desired, known, around, renaming.models)
+        change = change_config(
+            config, sources, view, differences, renaming, version=_judging(observed)
+        )
     changed = change is not None and change.after != change.before
     fetches = fetch_actions(differences.files, observed)
     places = place_actions(differences.files)
@@ -149,6 +189,7 @@ def build_plan(
     actions = (
         *fetches,
         *places,
+        *renaming.actions,
         *(change.actions if change else ()),
         *restart,
         *prunes,
@@ -161,7 +202,7 @@ def build_plan(
         fingerprint=_fingerprint(desired, observed, ledger),
         actions=actions,
         unchanged=tuple(key for key in models if key not in touched),
-        drift=_drift(differences, ledger),
+        drift=_drift(desired, differences, ledger),
         warnings=(
             *(change.warnings if change else ()),
             *(mount_warnings(observed.mount, observed.models_dir) if fetches else ()),
@@ -171,7 +212,11 @@ def build_plan(
             *guard_removals(desired, ledger, declared.removed, allow_prune=allow_prune),
             *guard_discovered(discovery, desired, ledger, allow_prune=allow_prune),
             *guard_other_device(observed, ledger, removes=removes, allow_prune=allow_prune),
-            *guard_unmanaged_entries(desired, observed, ledger, differences.removed),
+            *guard_unmanaged_entries(
+                desired, observed, ledger, (*differences.removed, *renaming.models.values())
+            ),
+            *old_home,
+            *guard_folder_version(observed, changes_config=changed),
             *guard_read_only((*fetches, *places), observed, changes_config=changed),
             *guard_room(
                 actions,
@@ -189,7 +234,15 @@ def build_plan(
             desired, observed, ledger, differences, change, discovered=discovery.models
         ),
         discovered=discovery.sets,
+        llama_swap_version=observed.version,
     )
+
+
+def _judging(observed: Observed) -> int | None:
+    """Give the build that judges the config; one that reads a folder of them is no old one."""
+    if observed.version is None and observed.siblings is not None:
+        return NEWEST
+    return observed.version
 
 
 def _restart(
@@ -227,7 +280,8 @@ def _summary(
         if item.state is not FileState.IN_PLACE
         for model in item.models
     }
-    touched |= {ModelId(entry.model) for entry in differences.entries if entry.edits}
+    touched |= {ModelId(entry.model) for entry in differences.entries if entry.edits or entry.group}
+    touched |= {item.model for item in actions if isinstance(item, Rename)}
     fetch = sum(item.size_bytes - item.have_bytes for item in actions if isinstance(item, Download))
     reuse = sum(item.size_bytes for item in actions if isinstance(item, Adopt))
     trashed = sum(
@@ -259,15 +313,29 @@ def _container_note(observed: Observed, actions: tuple[Action, ...]) -> str:
         case RuntimeStatus.STOPPED:
             return f"container {name} is stopped and stays so"
         case RuntimeStatus.UNMANAGED:
-            changes = any(isinstance(item, SetEntry | RemoveEntry | Replace) for item in actions)
+            changes = any(
+                isinstance(item, SetEntry | RemoveEntry | EditReference | Rename | Replace)
+                for item in actions
+            )
             return "not managed: restart llama-swap yourself" if changes else "not managed"
 
 
-def _drift(differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:
+def _drift(desired: Desired, differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:
     drift = [
-        Drift(model=ModelId(entry.model), message=message)
+        Drift(model=ModelId(entry.model), message=item.message, **asdict(item))
         for entry in differences.entries
-        for message in entry.drift
+        for item in entry.drift
+    ]
+    drift += [
+        Drift(
+            model=ModelId(entry.model),
+            message=f"it was taken out of group {entry.group.joins} by hand",
+            key="group",
+            wrote=entry.group.joins,
+            origin=desired.models[ModelId(entry.model)].spec.serve.origins.get("group", ""),
+        )
+        for entry in differences.entries
+        if entry.group and entry.group.again
     ]
     for item in differences.files:
         if item.state is FileState.DAMAGED:
@@ -286,10 +354,14 @@ def _fingerprint(desired: Desired, observed: Observed, ledger: Ledger) -> str:
         sorted(desired.stalled),
         hashlib.sha256(observed.config or b"").hexdigest(),
         observed.config_path,
+        repr(observed.siblings),
+        repr(observed.old_config),
         observed.runtime.status,
         observed.runtime.id,
-        [asdict(item) for _, item in sorted(observed.files.items())],
+        [repr(item) for _, item in sorted(observed.files.items())],
         repr(ledger),
         repr(observed.on_disk),
+        observed.version,
+        repr(sorted(observed.facts.items())),
     ]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

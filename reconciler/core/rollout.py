@@ -56,9 +56,10 @@ class Rollout:
 
     `listed_before` are the IDs that llama-swap listed before (None: it was not asked).
     `changes_lock` says that this run wrote the lock, whose text was `lock_before` and then
-    `lock_after`. `config_written` says that `config_after` has stood in the file, so that what
-    differs from it was edited since. `reason` is why it failed; `unhealthy`, that llama-swap did
-    not come up with it.
+    `lock_after`; `moved_before` and `moved_after` are those of the pins that this host keeps for
+    itself, which the rollout writes. `config_written` says that `config_after` has stood in the
+    file, so that what differs from it was edited since. `reason` is why it failed; `unhealthy`,
+    that llama-swap did not come up with it.
     """
 
     run: str
@@ -74,6 +75,8 @@ class Rollout:
     lock_after: str | None
     ledger_before: Ledger
     ledger_after: Ledger
+    moved_before: str | None = None
+    moved_after: str | None = None
     config_written: bool = False
     reason: str = ""
     unhealthy: bool = False
@@ -93,9 +96,11 @@ class Rollout:
         if not (config_left and self.config_written):
             return self.ledger_before
         before, after = self.ledger_before, self.ledger_after
-        entries = {key: model.entry for key, model in after.models.items()}
+        written = {key: (model.entry, model.group) for key, model in after.models.items()}
         models = {
-            key: replace(model, entry=entries.get(key)) for key, model in before.models.items()
+            key: replace(model, entry=entry, group=group)
+            for key, model in before.models.items()
+            for entry, group in [written.get(key, (None, None))]
         } | {
             key: replace(model, files=())
             for key, model in after.models.items()

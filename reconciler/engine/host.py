@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reconciler.core.ports.clock import Clock
-from reconciler.core.ports.copies import ForeignStores
-from reconciler.core.ports.digests import KnownDigests, LocalFiles
-from reconciler.core.ports.hub import Hub
-from reconciler.core.ports.reporting import Reporter
-from reconciler.core.ports.serving import Runtime, ServerFactory
-from reconciler.core.ports.store import Filesystems, Inventory, ModelsFolder
-from reconciler.core.ports.texts import ConfigFile, LockFile
-from reconciler.core.ports.transfer import Transfer
 from reconciler.core.windows import ANY_TIME, DownloadTimes
+
+if TYPE_CHECKING:
+    # Most verbs need a few of the ports, and pay for no more.
+    from reconciler.core.ports.clock import Clock
+    from reconciler.core.ports.copies import ForeignStores
+    from reconciler.core.ports.digests import KnownDigests, LocalFiles
+    from reconciler.core.ports.hub import Hub
+    from reconciler.core.ports.reporting import Reporter
+    from reconciler.core.ports.serving import Runtime, ServerFactory
+    from reconciler.core.ports.store import Filesystems, Inventory, ModelsFolder
+    from reconciler.core.ports.texts import ConfigFile, ConfigFolder, LockFile
+    from reconciler.core.ports.transfer import Transfer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """All that one pass talks to.
 
-    `config` is None where no llama-swap config is managed. `llama_server` is the path of the server
-    in commands. `health_timeout_seconds` is how long the health gate may take, and `download_times`
-    say when bytes may be fetched. `opened_from` are the files that were read to open all this.
-    `state` is the folder that inventory and run lock lie in. `remembered`: an earlier run is known
-    to have applied models to this models folder.
+    `config` and `config_folder` are None where no llama-swap config is managed. `llama_server` is
+    the path of the server in commands. `health_timeout_seconds` is how long the health gate may
+    take, and `download_times` say when bytes may be fetched. `moved` holds the pins that this host
+    keeps for itself. `opened_from` are the files that were read to open all this. `state` is the
+    folder that inventory and run lock lie in. `remembered`: an earlier run is known to have applied
+    models to this models folder.
     """
 
     hub: Hub
@@ -38,6 +43,8 @@ class Host:
     inventory: Inventory
     lock: LockFile
     lock_path: str
+    moved: LockFile
+    moved_path: str
     config: ConfigFile | None
     config_path: str | None
     runtime: Runtime
@@ -50,3 +57,4 @@ class Host:
     opened_from: tuple[Path, ...] = ()
     remembered: bool = False
     state: Path = Path()
+    config_folder: ConfigFolder | None = None

@@ -64,6 +64,8 @@ def observe(host: Host, desired: Desired, ledger: Ledger) -> Observed:
         copies=copies,
         config_path=host.config_path,
         config=host.config.read() if host.config else None,
+        siblings=host.config_folder.read() if host.config_folder else None,
+        old_config=_old_config(host, ledger),
         runtime=host.runtime.observe(),
         room=host.filesystems.room(str(host.folder.root)),
         config_room=host.filesystems.room(host.config_path) if host.config_path else None,
@@ -76,6 +78,12 @@ def observe(host: Host, desired: Desired, ledger: Ledger) -> Observed:
         trash_bytes=host.folder.trash_bytes() if wanted else 0,
         on_disk=look_on_disk(host, desired, ledger),
     )
+
+
+def _old_config(host: Host, ledger: Ledger) -> bytes | None:
+    if host.config_folder is None or ledger.config_path in (None, host.config_path):
+        return None
+    return host.config_folder.read_other(ledger.config_path)
 
 
 def _observe_files(

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from reconciler.core.desired import Desired, Stall, expand
 from reconciler.core.discover import LONGEST_KEY
 from reconciler.core.ledger import Ledger
-from reconciler.core.lock import Lock
+from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
-from reconciler.core.reading.lock_text import parse_lock, render_lock
+from reconciler.core.reading.lock_text import render_lock
 from reconciler.core.runs import Outcome, RunReport
 from reconciler.core.sync_mode import SyncSettings
+from reconciler.engine.closer_look import look_closer
 from reconciler.engine.fetch import Fetched, fetch_all
 from reconciler.engine.host import Host
-from reconciler.engine.knowledge import learn
+from reconciler.engine.host_pins import (
+    HostPins,
+    PinTexts,
+    load_pins,
+    settled,
+    with_moves,
+    write_pins,
+)
+from reconciler.engine.knowledge import keep_headers, learn
 from reconciler.engine.observe import observe
 from reconciler.engine.recovery import known_ledger
 from reconciler.engine.resolve import resolve
@@ -55,16 +65,20 @@ class Options:
 class Prepared:
     """All that was looked at and decided, before anything is done.
 
-    `lock_before` is the lock file's bytes, None without one; `changes_lock` says that resolving has
-    found pins that it lacks. `recovered`: the inventory has lost the ledger, and it was worked out
-    anew. `held` are the models that wait for a download window alone, which
-    opens in `opens_in_seconds`.
+    `lock` are all pins, `pins_before` those that were there, and `pins_after` what is to be written
+    before anything is fetched; `moves` are not in it, for they are written with their files.
+    `lock_before` is the lock file's bytes, None without one; `changes_lock` says that there is
+    something to write. `recovered`: the inventory has lost the ledger, and it was worked out anew.
+    `held` are the models that wait for a download window alone, which opens in `opens_in_seconds`.
     """
 
     desired: Desired
     lock: Lock
     lock_before: bytes | None
     changes_lock: bool
+    pins_before: HostPins
+    pins_after: HostPins
+    moves: Mapping[ModelId, Pin]
     observed: Observed
     ledger: Ledger
     plan: Plan
@@ -73,8 +87,14 @@ class Prepared:
     opens_in_seconds: float = 0.0
 
 
-def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
-    """Look and decide; nothing is changed.
+def prepare(
+    host: Host,
+    manifest: Manifest,
+    options: Options,
+    *,
+    moves: Mapping[ModelId, Pin] = MappingProxyType({}),
+) -> Prepared:
+    """Look and decide; nothing is changed. `moves` are pins that take the place of those there.
 
     Raises:
         LockInvalid, ManifestInvalid, ConfigUnreadable: a file cannot be accepted.
@@ -86,11 +106,10 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
             f"run {unfinished.run} was cut short, and this is how it left things",
             "the next run finishes it first",
         )
-    lock_before = host.lock.read()
-    lock = parse_lock(lock_before, host.lock_path) if lock_before is not None else Lock()
+    before = load_pins(host, manifest.models)
     resolution = resolve(
         manifest,
-        lock,
+        Lock(pins={**before.pins.pins, **moves}) if moves else before.pins,
         hub=host.hub,
         transfer=host.transfer,
         local=host.local,
@@ -110,7 +129,7 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
         lock_text=render_lock(resolution.lock),
         stalled={key: _stall(error) for key, error in resolution.stalled.items()},
     )
-    ledger, recovered = known_ledger(host, manifest, lock)
+    ledger, recovered = known_ledger(host, manifest, before.pins)
     observed = observe(host, desired, ledger)
     _expect_the_same_runtime(ledger, observed.runtime, options)
     plan = _plan(host, desired, observed, ledger, options)
@@ -118,11 +137,17 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
     if held:
         desired = _without(desired, held)
         plan = _plan(host, desired, observed, ledger, options)
+    # Pins that move are written by the rollout, and only where it brings their files.
+    unmoved = {**resolution.lock.pins, **{key: before.pins.pins[key] for key in moves}}
+    after = settled(before, Lock(pins=unmoved), manifest.models, changed=resolution.changed)
     return Prepared(
         desired=desired,
         lock=resolution.lock,
-        lock_before=lock_before,
-        changes_lock=resolution.lock != lock,
+        lock_before=before.texts.lock,
+        changes_lock=(after.lock, after.moved) != (before.lock, before.moved),
+        pins_before=before,
+        pins_after=after,
+        moves=moves,
         observed=observed,
         ledger=ledger,
         plan=plan,
@@ -135,15 +160,22 @@ def prepare(host: Host, manifest: Manifest, options: Options) -> Prepared:
 def _plan(
     host: Host, desired: Desired, observed: Observed, ledger: Ledger, options: Options
 ) -> Plan:
-    return build_plan(
-        desired,
-        observed,
-        ledger,
-        server=host.llama_server,
-        allow_prune=options.allow_prune,
-        reserve_bytes=options.reserve_bytes,
-        max_key_length=options.max_key_length,
-    )
+    """Plan; and where llama-swap's config changes, look closer and plan again."""
+
+    def plan_for(observed: Observed) -> Plan:
+        return build_plan(
+            desired,
+            observed,
+            ledger,
+            server=host.llama_server,
+            allow_prune=options.allow_prune,
+            reserve_bytes=options.reserve_bytes,
+            max_key_length=options.max_key_length,
+        )
+
+    plan = plan_for(observed)
+    closer = look_closer(host, desired, observed, plan)
+    return plan if closer is observed else plan_for(closer)
 
 
 def _without(desired: Desired, stalled: Mapping[ModelId, Stall]) -> Desired:
@@ -199,14 +231,16 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
         ReconcilerError: something failed, and nothing that shows is changed any more.
     """
     _refuse(prepared.plan)
-    lock_after = _write_lock(host, prepared)
+    pins = write_pins(host, prepared.pins_before, prepared.pins_after)
     fetched = fetch_all(prepared.plan, prepared.ledger, host)
     failures = _failed_models(prepared, fetched)
     desired = _without(prepared.desired, failures)
     # Fetching may have taken hours: the config, the disk and the container are looked at again.
     plan = _plan(host, desired, observe(host, desired, prepared.ledger), prepared.ledger, options)
     _refuse(plan)
-    result = _roll_out(plan, host, prepared, run=report.run, lock_after=lock_after)
+    placed = {key: pin for key, pin in prepared.moves.items() if key in desired.models}
+    pins_after = with_moves(pins, placed)
+    result = _roll_out(plan, host, prepared, run=report.run, pins_after=pins_after)
     if result.problem and not result.unhealthy:
         raise ReconcilerError(
             f"{_problem(result)}; what was changed has been taken back",
@@ -214,6 +248,7 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
         )
     if not result.problem:
         learn(host, plan.ledger_after)
+        keep_headers(host, prepared.observed.on_disk)
     return _reported(report, plan, fetched, result)
 
 
@@ -229,20 +264,6 @@ def _stall(error: ReconcilerError) -> Stall:
     return Stall(reason=error.message, hint=error.hint, waiting=isinstance(error, Waiting))
 
 
-def _write_lock(host: Host, prepared: Prepared) -> bytes | None:
-    """Write what resolving has found; gives the lock file's bytes as they are then."""
-    if not prepared.changes_lock:
-        return prepared.lock_before
-    if host.lock.read() != prepared.lock_before:
-        raise Refused(
-            f"{host.lock_path} changed while we were at work, so it is left as it is",
-            hint="run again: the plan is made anew from what stands there now",
-        )
-    text = render_lock(prepared.lock)
-    host.lock.write(text)
-    return text
-
-
 def _failed_models(prepared: Prepared, fetched: Fetched) -> Mapping[ModelId, Stall]:
     """Find the models that want bytes which could not be brought, where they are not yet."""
     lacking = lacking_models(prepared.desired, prepared.observed, fetched.failed)
@@ -250,9 +271,11 @@ def _failed_models(prepared: Prepared, fetched: Fetched) -> Mapping[ModelId, Sta
 
 
 def _roll_out(
-    plan: Plan, host: Host, prepared: Prepared, *, run: str, lock_after: bytes | None
+    plan: Plan, host: Host, prepared: Prepared, *, run: str, pins_after: PinTexts
 ) -> RolloutResult:
     if plan.is_empty:
+        if prepared.moves:
+            host.moved.write(pins_after.moved)
         if prepared.recovered or plan.ledger_after != prepared.ledger:
             host.inventory.save_ledger(plan.ledger_after)
         return RolloutResult()
@@ -263,8 +286,8 @@ def _roll_out(
             prepared.ledger,
             run=run,
             desired_digest=prepared.desired.digest,
-            lock_before=prepared.lock_before,
-            lock_after=lock_after,
+            pins_before=prepared.pins_before.texts,
+            pins_after=pins_after,
         )
         return carry_out(rollout, host)
 

@@ -35,7 +35,7 @@ def go_back(rollout: Rollout, host: Host) -> RolloutResult:
     log_lines = host.runtime.last_log_lines(20) if rollout.restart else ()
     config_left = not _restore_config(rollout, host)
     _restore_files(rollout, host)
-    _restore_lock(rollout, host)
+    _restore_pins(rollout, host)
     old_problem = _see_old_state_up(rollout, host) if rollout.restart else ""
     ledger = rollout.ledger_taken_back(config_left=config_left)
     ledger = replace(ledger, reload_pending=bool(old_problem) or ledger.reload_pending)
@@ -90,8 +90,11 @@ def _restore_config(rollout: Rollout, host: Host) -> bool:
     return False
 
 
-def _restore_lock(rollout: Rollout, host: Host) -> None:
-    """Put the old lock back, unless somebody else has written it since."""
+def _restore_pins(rollout: Rollout, host: Host) -> None:
+    """Put the old pins back; the lock only where nobody else has written it since."""
+    moved_before = as_bytes(rollout.moved_before)
+    if rollout.moved_after != rollout.moved_before and host.moved.read() != moved_before:
+        host.moved.write(moved_before)
     if not rollout.changes_lock:
         return
     found = host.lock.read()

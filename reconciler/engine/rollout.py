@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.core.actions import Place, Prune, Replace, Restart
+from reconciler.core.config_sources import read_sources
 from reconciler.core.file_actions import renamed_files
 from reconciler.core.gate import Gate, expect_models
 from reconciler.core.generations import Generation
@@ -31,6 +32,7 @@ from reconciler.core.yamltext.config import read_config
 from reconciler.engine.fetch import is_staged
 from reconciler.engine.health import listed_models, pass_gate
 from reconciler.engine.host import Host
+from reconciler.engine.host_pins import PinTexts
 from reconciler.engine.rollback import RolloutResult, go_back, is_placed, stands_at
 from reconciler.errors import (
     DiskFull,
@@ -47,12 +49,13 @@ def prepare_rollout(
     *,
     run: str,
     desired_digest: str,
-    lock_before: bytes | None,
-    lock_after: bytes | None,
+    pins_before: PinTexts,
+    pins_after: PinTexts,
 ) -> Rollout:
     """Turn a plan whose bytes are all staged into a rollout. Nothing that shows is changed.
 
-    The locks are the file's bytes before this run and now.
+    The pins are the bytes of the lock before this run and now, and of the pins kept here before it
+    and after the rollout, which writes them.
 
     Raises:
         TransferBroken: bytes are not staged after all; the next run brings them.
@@ -77,9 +80,11 @@ def prepare_rollout(
         config_after=as_text(plan.config_after),
         restart=restart,
         listed_before=tuple(sorted(listed)) if listed is not None else None,
-        changes_lock=lock_after != lock_before,
-        lock_before=as_text(lock_before),
-        lock_after=as_text(lock_after),
+        changes_lock=pins_after.lock != pins_before.lock,
+        lock_before=as_text(pins_before.lock),
+        lock_after=as_text(pins_after.lock),
+        moved_before=as_text(pins_before.moved),
+        moved_after=as_text(pins_after.moved),
         ledger_before=ledger,
         ledger_after=plan.ledger_after,
     )
@@ -176,7 +181,10 @@ def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
     try:
         _place_files(rollout, host)
         rollout = _write_config(rollout, host)
+        if rollout.moved_after != rollout.moved_before:
+            host.moved.write(as_bytes(rollout.moved_after))
         restart = rollout.restart and host.runtime.observe().status is not RuntimeStatus.UNMANAGED
+        gate = _gate_after(rollout, host)
     except ReconcilerError as error:
         return _failed(rollout, error.message, restarted=False), 0.0
     if not restart:
@@ -189,7 +197,7 @@ def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
     except ReconcilerError as error:
         return _failed(rollout, error.message, restarted=True, unhealthy=True), 0.0
     restarting_seconds = host.clock.monotonic() - began
-    result = pass_gate(host, _gate_after(rollout))
+    result = pass_gate(host, gate)
     downtime = restarting_seconds + result.downtime_seconds
     if not result.passed:
         return _failed(rollout, result.problem, restarted=True, unhealthy=True), downtime
@@ -234,10 +242,13 @@ def _write_config(rollout: Rollout, host: Host) -> Rollout:
     return rollout
 
 
-def _gate_after(rollout: Rollout) -> Gate:
-    config = read_config((rollout.config_after or "").encode(), "config")
+def _gate_after(rollout: Rollout, host: Host) -> Gate:
+    path = host.config_path or "config"
+    config = read_config((rollout.config_after or "").encode(), path)
+    siblings = host.config_folder.read() if host.config_folder else None
+    everything = read_sources(path, siblings).merged(config).view()
     return expect_models(
-        config, rollout.ledger_before, rollout.ledger_after, rollout.listed_before or ()
+        everything, rollout.ledger_before, rollout.ledger_after, rollout.listed_before or ()
     )
 
 

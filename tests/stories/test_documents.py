@@ -17,7 +17,7 @@ from reconciler import errors
 from reconciler.cli import report_text, settings
 from reconciler.cli.arguments import build_parser
 from reconciler.core import actions
-from reconciler.core.plan import Summary
+from reconciler.core.plan import Drift, Summary
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.runs import Outcome, RunReport
 from tests.support.document_stage import Stage, make_targets
@@ -240,6 +240,8 @@ def test_every_key_of_plan_and_report_is_explained() -> None:
         assert rows[row] == [item.name for item in fields(kinds[name])]
     summary = [name for row in COMMANDS.table("summary key") for name in in_code(row)]
     assert summary == [item.name for item in fields(Summary)]
+    drift = [name for row in COMMANDS.table("drift key") for name in in_code(row)]
+    assert drift == [item.name for item in fields(Drift)]
     report = [name for row in COMMANDS.table("report key") for name in in_code(row)]
     assert report == [*(item.name for item in fields(RunReport)), "plan"]
     outcome = COMMANDS.table("report key")["`outcome`"][0]

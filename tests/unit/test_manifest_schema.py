@@ -36,14 +36,6 @@ def test_the_schema_describes_every_key() -> None:
     assert set(schema["properties"]) == set(ManifestShape.model_fields)
 
 
-def test_what_is_not_supported_is_not_offered() -> None:
-    """An editor does not complete what the parser would refuse."""
-    definitions = manifest_json_schema()["$defs"]
-    assert definitions["ModelShape"]["properties"]["update"]["enum"] == ["pinned", None]
-    assert definitions["ModelShape"]["properties"]["renamed_from"]["not"] == {}
-    assert definitions["ServeShape"]["properties"]["group"]["not"] == {}
-
-
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "version: 1" in block])
 def test_every_manifest_in_the_reference_is_one(block: str) -> None:
     """An example that people copy is taken as it stands."""

@@ -6,12 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from reconciler.adapters.foreign.by_digest import (
-    in_docker_models,
-    in_hub_cache,
-    in_llama_cpp,
-    in_ollama,
-)
 from reconciler.adapters.foreign.places import Places, find_places
 from reconciler.adapters.foreign.reading import claiming
 from reconciler.adapters.foreign.walking import walk
@@ -49,6 +43,14 @@ class ForeignStores:
 
     def claiming(self, file: PinnedFile) -> Iterator[Candidate]:
         """Give the files that other programs keep under the very digest of `file`."""
+        # Only what is missing is looked for, and mostly nothing is.
+        from reconciler.adapters.foreign.by_digest import (
+            in_docker_models,
+            in_hub_cache,
+            in_llama_cpp,
+            in_ollama,
+        )
+
         places = self._places
         kinds: tuple[
             tuple[Store, tuple[Path, ...], Callable[[Path, PinnedFile], Iterator[Path]]], ...

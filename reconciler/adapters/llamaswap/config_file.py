@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.adapters.base.files import (
+    own_like,
     read_if_there,
     translated,
     write_atomically,
@@ -19,7 +20,10 @@ _TIME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
 class ConfigFile:
-    """One config file. A symlink is followed, so that the link stays and its target changes."""
+    """One config file. A symlink is followed, so that the link stays and its target changes.
+
+    Backups lie beside the path that was named: beside the link, not in the checkout it leads into.
+    """
 
     def __init__(self, path: Path, *, in_place: bool, max_backups: int) -> None:
         """Take the file at `path`; `in_place` keeps its inode, for a mount of this one file."""
@@ -53,6 +57,8 @@ class ConfigFile:
                     like=target if expected is not None else None,
                     check=lambda: self._refuse_changed(expected),
                 )
+                if expected is None:
+                    own_like(target, target.parent)
 
     def half_written(self, before: bytes, after: bytes) -> bool:
         """Whether a write from `before` to `after`, or back, has ended in its middle.

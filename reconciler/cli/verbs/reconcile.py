@@ -100,6 +100,7 @@ def pass_options(settings: Settings) -> Options:
             asked=AskedMode(settings.sync_mode),
             forced=settings.force_full_sync,
             threshold_hours=settings.full_sync_threshold_hours,
+            window_hours=settings.incremental_window_hours,
         ),
     )
 

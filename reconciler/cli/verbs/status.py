@@ -9,7 +9,7 @@ import json
 import sys
 import textwrap
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,7 +21,9 @@ from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted
 from reconciler.cli.verbs.reconcile import pass_options
 from reconciler.cli.wiring import load_manifest, open_host
+from reconciler.core.catalogue import shard_sets
 from reconciler.core.keeping import Partial, Trash
+from reconciler.core.ledger import LedgerModel
 from reconciler.core.names import ModelId, RelPath
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
@@ -29,7 +31,7 @@ from reconciler.engine.host import Host
 from reconciler.engine.reconcile import Prepared, prepare
 
 _COLUMNS: Final = (
-    Column(head="MODEL", least=10),
+    Column(head="MODEL", least=10, wanted=40),
     Column(head="ON DISK", right=True),
     Column(head="FILES", rank=1, right=True),
     Column(head="DRIFT"),
@@ -50,7 +52,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What lies in the models folder beside the models: `unowned` are sizes by path."""
+    """What lies in the models folder beside our files: `unowned` are sizes by path."""
 
     unowned: Mapping[RelPath, int]
     partials: tuple[Partial, ...]
@@ -65,21 +67,66 @@ def run(_options: Namespace, settings: Settings, console: Console) -> int:
         beside = _beside(host, prepared)
         runs = host.inventory.last_runs(1)
     console.take_down()
-    models = [_status(key, prepared) for key in _all_models(prepared)]
+    models = _statuses(prepared, beside)
     last = runs[0] if runs else None
     if settings.json:
         print(json.dumps(_as_json(models, beside, prepared, last), indent=2))
         return 0
     style = Style(sys.stdout, no_color=settings.no_color)
-    around = (*_beside_lines(beside, prepared), *_around(prepared, last))
+    around = (
+        *_refusal_lines(prepared),
+        *_beside_lines(beside, prepared),
+        *_around(prepared, last),
+    )
     for line in (*_table(models, prepared, style), "", *(_folded(line, style) for line in around)):
         print(line)
     return 0
 
 
-def _all_models(prepared: Prepared) -> list[ModelId]:
-    declared = [*prepared.desired.models, *prepared.desired.stalled]
-    return list(dict.fromkeys([*declared, *prepared.ledger.models]))
+def _statuses(prepared: Prepared, beside: Beside) -> list[ModelStatus]:
+    """Give every model that is declared, that was applied, or that the next run adds."""
+    plan, ledger = prepared.plan, prepared.ledger
+    drift: dict[ModelId, list[str]] = {}
+    for item in plan.drift:
+        drift.setdefault(item.model, []).append(item.message)
+    changes = {
+        **dict.fromkeys(plan.summary.removed, "remove"),
+        **dict.fromkeys(plan.summary.updated, "update"),
+        **dict.fromkeys(plan.summary.added, "add"),
+        **dict.fromkeys(plan.renames, "rename"),
+    }
+    sets = {paths[0]: paths for paths in shard_sets(beside.unowned)}
+    declared = (*prepared.desired.models, *prepared.desired.stalled)
+    statuses = []
+    known = {key: owned for key, owned in ledger.models.items() if key not in plan.renames.values()}
+    known |= {new: ledger.models[old] for new, old in plan.renames.items()}
+    for model in dict.fromkeys((*declared, *known, *plan.stalled, *changes)):
+        sizes = _sizes(known.get(model), prepared, beside, sets)
+        statuses.append(
+            ModelStatus(
+                model=model,
+                size_bytes=sum(sizes),
+                files=len(sizes),
+                drift=tuple(drift.get(model, ())),
+                pending=_pending(model, prepared, changes),
+            )
+        )
+    return statuses
+
+
+def _sizes(
+    model: LedgerModel | None,
+    prepared: Prepared,
+    beside: Beside,
+    sets: Mapping[RelPath, Sequence[RelPath]],
+) -> list[int]:
+    """Give the size of each file of a model that is there; `sets` are the undeclared ones."""
+    if model is None:
+        return []
+    if model.discovered is not None:
+        return [beside.unowned[path] for path in sets.get(model.discovered, ())]
+    files = prepared.observed.files
+    return [files[path].identity.size_bytes for path in model.files if path in files]
 
 
 def _beside(host: Host, prepared: Prepared) -> Beside:
@@ -96,31 +143,12 @@ def _beside(host: Host, prepared: Prepared) -> Beside:
     )
 
 
-def _status(model: ModelId, prepared: Prepared) -> ModelStatus:
-    owned = prepared.ledger.models.get(model)
-    there = [path for path in owned.files if path in prepared.observed.files] if owned else []
-    files = prepared.observed.files
-    return ModelStatus(
-        model=model,
-        size_bytes=sum(files[path].identity.size_bytes for path in there),
-        files=len(there),
-        drift=tuple(item.message for item in prepared.plan.drift if item.model == model),
-        pending=_pending(model, prepared),
-    )
-
-
-def _pending(model: ModelId, prepared: Prepared) -> str:
-    plan = prepared.plan
-    if model in plan.stalled:
-        stall = plan.stalled[model]
+def _pending(model: ModelId, prepared: Prepared, changes: Mapping[ModelId, str]) -> str:
+    if model in prepared.plan.stalled:
+        stall = prepared.plan.stalled[model]
         return f"{'waiting' if stall.waiting else 'stalled'}: {stall.reason}"
-    for verb, models in (
-        ("add", plan.summary.added),
-        ("update", plan.summary.updated),
-        ("remove", plan.summary.removed),
-    ):
-        if model in models:
-            return verb
+    if model in changes:
+        return changes[model]
     declared = prepared.desired.models.get(model)
     return "" if declared is None or declared.spec.enabled else "(disabled)"
 
@@ -139,6 +167,7 @@ def _as_json(
             "size_bytes": trash.size_bytes,
             "oldest_at": _began(trash.oldest_run),
         },
+        "refusals": [asdict(refusal) for refusal in prepared.plan.refusals],
         "runtime": {"kind": runtime.kind, "name": runtime.name, "status": runtime.status},
         "last_run": asdict(last) if last else None,
     }
@@ -179,14 +208,23 @@ def _folded(line: str, style: Style) -> str:
     if style.width is None or len(line) <= style.width:
         return line
     indent = " " * (len(line) - len(line.lstrip()))
-    return "\n".join(textwrap.wrap(line, style.width, subsequent_indent=indent))
+    # An option must stay whole, to be copied.
+    lines = textwrap.wrap(line, style.width, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
+def _refusal_lines(prepared: Prepared) -> Iterator[str]:
+    for refusal in prepared.plan.refusals:
+        yield f"Refused as it stands: {one_line(refusal.message)}"
+        yield f"    {one_line(refusal.hint)}"
 
 
 def _beside_lines(beside: Beside, prepared: Prepared) -> Iterator[str]:
     owned = prepared.ledger.files.keys() & prepared.observed.files.keys()
     size = sum(prepared.observed.files[path].identity.size_bytes for path in owned)
+    models = [item for item in prepared.ledger.models.values() if item.discovered is None]
     yield (
-        f"On disk: {counted(len(prepared.ledger.models), 'model')}, "
+        f"On disk: {counted(len(models), 'model')}, "
         f"{counted(len(owned), 'file')}, {human_bytes(size)}"
     )
     if beside.unowned:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.core.manifest import ModelSpec, Serve
 from reconciler.core.names import ModelId, Sha256
 from reconciler.core.reading.manifest_file import ManifestFile
-from reconciler.core.reading.manifest_merge import Words, merge, without_nulls
+from reconciler.core.reading.manifest_merge import Words, merge, origins, without_nulls
 from reconciler.core.reading.shape_faults import Place
 from reconciler.core.reading.source_text import parse_source
 from reconciler.core.source import HubPath, HubQuant, PlainUrl, Source
 
 
-def read_model(file: ManifestFile, name: str, own: Words, under: Words) -> ModelSpec | None:
+def read_model(
+    file: ManifestFile,
+    name: str,
+    own: Words,
+    under: Words,
+    layers: Sequence[tuple[str, Words]],
+) -> ModelSpec | None:
     """Give the model that says `own` over `under` (defaults and presets).
 
+    `layers` are these one by one, each with its name, the strongest first.
     None where the words do not suffice for one; all that is wrong is among the file's faults.
     """
     place: Place = ("models", name)
@@ -39,9 +47,11 @@ def read_model(file: ManifestFile, name: str, own: Words, under: Words) -> Model
         draft_text=own.get("draft"),
         files=files,
         file_texts=dict(own.get("files") or {}),
-        serve=_serve(model.all.get("serve") or {}),
+        serve=_serve(model.all.get("serve") or {}, layers),
         enabled=model.all.get("enabled") is not False,
         protect=model.all.get("protect"),
+        track=model.tracks(source),
+        renamed_from=model.renamed_from(),
         path=file.text.path,
         line=line,
     )
@@ -99,6 +109,19 @@ class _Model:
             self.complain("mmproj", "only a source on the hub has one: name it under files")
         return "none"
 
+    def tracks(self, source: Source | None) -> bool:
+        if source is None or isinstance(source, HubQuant | HubPath):
+            return self.all.get("update") == "track"
+        if self.own.get("update") == "track":
+            self.complain("update", "only a source on the hub can be tracked")
+        return False
+
+    def renamed_from(self) -> ModelId | None:
+        old: str | None = self.own.get("renamed_from")
+        if old is None:
+            return None
+        return self.file.check((*self.place, "renamed_from"), lambda: ModelId(old))
+
     def further(self, key: str) -> Source | None:
         text = self.own.get(key)
         return None if text is None else self._further((key,), text)
@@ -123,8 +146,17 @@ class _Model:
         return self.file.check((*self.place, *keys), lambda: parse_source(text, base=base))
 
 
-def _serve(words: Words) -> Serve:
+def _serve(words: Words, layers: Sequence[tuple[str, Words]]) -> Serve:
     fields = without_nulls({key: value for key, value in words.items() if key != "args"})
-    cmd = fields.pop("cmd", None)
+    cmd, group = fields.pop("cmd", None), fields.pop("group", None)
+    if "capabilities" in words and words["capabilities"] is None:
+        # Nothing is written then, where otherwise the file's own words are.
+        fields["capabilities"] = None
     # A null argument is kept: it says that a default, and nothing else, is taken away.
-    return Serve(args=words.get("args"), cmd=cmd, fields=fields)
+    return Serve(
+        args=words.get("args"),
+        cmd=cmd,
+        group=group,
+        fields=fields,
+        origins=origins((name, layer.get("serve") or {}) for name, layer in layers),
+    )

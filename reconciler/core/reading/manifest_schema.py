@@ -25,6 +25,7 @@ from reconciler.core.names import Sha256
 from reconciler.core.reading.manifest_checks import (
     check_args,
     check_file_names,
+    check_group,
     check_mmproj,
     check_preset,
     check_version,
@@ -56,22 +57,6 @@ SWAP_KEYS: Final = (
 )
 
 
-def _refuse(feature: str) -> AfterValidator:
-    def refuse(_: object) -> object:
-        raise ValueError(f"{feature} is not supported yet: leave it out")
-
-    return AfterValidator(refuse)
-
-
-def _only(choice: str, feature: str) -> AfterValidator:
-    def only(value: str | None) -> str | None:
-        if value not in (None, choice):
-            raise ValueError(f"{feature}: {value} is not supported yet: write {choice}")
-        return value
-
-    return AfterValidator(only)
-
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -94,11 +79,10 @@ class ServeShape(BaseModel):
     aliases: list[str] | None = Field(
         default=None, description="Further names of the model; each may be given once in all."
     )
-    group: Annotated[
-        JsonValue,
-        _refuse("serve.group"),
-        WithJsonSchema({"not": {}, "description": "Not supported yet."}),
-    ] = None
+    group: Annotated[str, AfterValidator(check_group)] | None = Field(
+        default=None,
+        description="The group of llama-swap's that the model is a member of; made where missing.",
+    )
 
     @model_validator(mode="after")
     def _spelling(self) -> ServeShape:
@@ -126,11 +110,11 @@ class CommonShape(_Strict):
         description="Projector for images or sound: none (default), auto, "
         "or a path in the model's repository.",
     )
-    update: Annotated[
-        Literal["pinned", "track"] | None,
-        _only("pinned", "update"),
-        WithJsonSchema({"enum": ["pinned", None]}),
-    ] = Field(default=None, description="pinned (default): the pin moves by `update` alone.")
+    update: Literal["pinned", "track"] | None = Field(
+        default=None,
+        description="pinned (default): the pin moves by `update` alone. track: `--watch` moves it "
+        "too, where upstream has other files.",
+    )
     protect: bool | None = Field(
         default=None,
         description="Never take this model's bytes and entry out until a manifest that says false "
@@ -171,11 +155,11 @@ class ModelShape(CommonShape):
     files: Annotated[dict[str, str], AfterValidator(check_file_names)] | None = Field(
         default=None, description="Further files by name, each written as a source."
     )
-    renamed_from: Annotated[
-        JsonValue,
-        _refuse("renamed_from"),
-        WithJsonSchema({"not": {}, "description": "Not supported yet."}),
-    ] = None
+    renamed_from: str | None = Field(
+        default=None,
+        description="The ID that the model had before: its entry is renamed, and nothing is "
+        "fetched again. It may stay here for good.",
+    )
 
 
 class PolicyShape(_Strict):

@@ -82,10 +82,12 @@ class _Reader:
                 if not isinstance(name, str):
                     continue
                 own = words or {}
-                spec = read_model(file, name, own, self._base(file, ("models", name), own))
+                base = self._base(file, ("models", name), own)
+                spec = read_model(file, name, own, base, self._layers(own))
                 if spec is not None:
                     models[spec.id] = spec
         self._check_aliases(models, declared)
+        self._check_renames(models, declared)
         return Manifest(
             models=models,
             policy=_policy(policy),
@@ -106,8 +108,7 @@ class _Reader:
 
     def _base(self, file: ManifestFile, place: Place, own: Words) -> Words:
         """Give what lies under a model: defaults, and its presets upon them in order."""
-        written = own.get("preset") or []
-        names = [written] if isinstance(written, str) else written
+        names = _preset_names(own)
         for name in names:
             if name not in self.presets:
                 near = suggestion(name, tuple(self.presets)) or "; none is declared by that name"
@@ -119,6 +120,15 @@ class _Reader:
                 base = merge(base, self.presets[name])
             self._bases[known] = base
         return self._bases[known]
+
+    def _layers(self, own: Words) -> list[tuple[str, Words]]:
+        """Give what a model's words are merged from, each by its name, the strongest first."""
+        presets = [name for name in _preset_names(own) if name in self.presets]
+        return [
+            ("model", own),
+            *((f"preset {name}", self.presets[name]) for name in reversed(presets)),
+            ("defaults", self._bases[()]),
+        ]
 
     def _check_aliases(
         self, models: Mapping[ModelId, ModelSpec], declared: Mapping[str, ManifestFile]
@@ -139,6 +149,33 @@ class _Reader:
                     place = ("models", model_id, "serve", "aliases", index)
                     declared[model_id].complain(place, problem)
                 holders.setdefault(alias, model_id)
+
+    def _check_renames(
+        self, models: Mapping[ModelId, ModelSpec], declared: Mapping[str, ManifestFile]
+    ) -> None:
+        heirs: dict[ModelId, ModelId] = {}
+        for model_id, spec in models.items():
+            old = spec.renamed_from
+            if old is None:
+                continue
+            problem = ""
+            if old in declared:
+                line, _ = declared[old].yaml.place(("models", old), at_key=True)
+                problem = (
+                    f"{old!r} is declared itself ({declared[old].text.path}:{line}), "
+                    "so nothing can be renamed from it"
+                )
+            elif old in heirs:
+                where = models[heirs[old]]
+                problem = f"{old!r} is renamed to {where.id!r} ({where.path}:{where.line}) already"
+            if problem:
+                declared[model_id].complain(("models", model_id, "renamed_from"), problem)
+            heirs.setdefault(old, model_id)
+
+
+def _preset_names(own: Words) -> Sequence[str]:
+    written: str | Sequence[str] = own.get("preset") or []
+    return [written] if isinstance(written, str) else written
 
 
 def _aliases(spec: ModelSpec) -> Sequence[str]:
