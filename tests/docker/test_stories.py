@@ -16,6 +16,8 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 
+# What is declared so makes the stand-in end as soon as it reads its config.
+CRASHING = "    serve:\n      macros: {test-fault: crash_at_start}\n"
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CODE = "  code:\n    source: acme/code-GGUF:Q4_K_M\n"
 CHAT_INSIDE = "/models/acme/chat-GGUF/chat-Q4_K_M.gguf"
@@ -104,7 +106,7 @@ def test_config_that_the_server_refuses_is_rolled_back(host: Sandbox, engine: En
     host.apply()
     before = host.snapshot(with_state=False)
     config, lock = host.config.read_bytes(), host.lock.read_bytes()
-    host.write_manifest(CHAT + CODE + "    serve: {ttl: -7}\n")
+    host.write_manifest(CHAT + CODE + CRASHING)
     result = host.run("--yes")
     assert result.code == 5, result.out + result.err
     assert "container log:" in result.err
@@ -118,6 +120,21 @@ def test_config_that_the_server_refuses_is_rolled_back(host: Sandbox, engine: En
     host.apply()
     assert swap.model_ids() == {"mine", "chat", "code"}
     assert [item for item in host.hub.requests if item.origin == "cdn"] == []
+
+
+@pytest.mark.parametrize(("behave", "code"), [("2025", 0), ("2026", 1)])
+def test_running_version_judges_what_it_would_be_given(
+    host: Sandbox, engine: Engine, behave: str, code: int
+) -> None:
+    """What the server that runs would refuse is refused before anything is done, and nothing else:
+    only newer builds mind a `ttl` below -1.
+    """
+    swap = serve(host, engine, behave=behave)
+    host.write_manifest(CHAT + "    serve: {ttl: -7}\n")
+    result = host.run("--yes")
+    assert result.code == code, result.out + result.err
+    assert ("models.chat.ttl" in result.err) == bool(code)
+    assert ("chat" in swap.model_ids()) == (not code)
 
 
 def test_unhealthy_server_is_rolled_back(host: Sandbox, engine: Engine) -> None:
@@ -144,7 +161,7 @@ def test_replaced_bytes_come_back_when_the_gate_fails(host: Sandbox, engine: Eng
     old = host.model_files()["acme/chat-GGUF/chat-Q4_K_M.gguf"]
     new = host.add_repo("acme/chat-GGUF", seed=9)["chat-Q4_K_M.gguf"]
     assert host.run("update", "chat").code == 0
-    host.write_manifest(CHAT + "    serve: {ttl: -7}\n")
+    host.write_manifest(CHAT + CRASHING)
     assert host.run("--yes").code == 5
     assert host.model_files()["acme/chat-GGUF/chat-Q4_K_M.gguf"] == old
     assert swap.model_ids() == {"mine", "chat"}
@@ -222,7 +239,7 @@ def test_watch_follows_an_edited_manifest(host: Sandbox, engine: Engine) -> None
         wait_for(lambda: "chat" in _listed(swap), "chat to be served", seconds=40)
         host.write_manifest(CHAT + CODE)
         wait_for(lambda: "code" in _listed(swap), "code to be served", seconds=40)
-        host.write_manifest(CHAT + CODE + "    serve: {ttl: -7}\n")
+        host.write_manifest(CHAT + CODE + CRASHING)
         assert process.stderr is not None
         for line in process.stderr:
             if "not tried again until it changes" in line:
