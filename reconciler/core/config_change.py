@@ -183,7 +183,9 @@ def _reference(item: Followed, renaming: Renaming, lines: _Lines) -> EditReferen
 
 def _stuck(item: Stuck, renamed: Mapping[str, str], lines: _Lines) -> Refusal:
     reference, model = item.reference, item.model
-    if model in renamed:
+    if reference.model == renamed.get(model):
+        what = f"which {model} would become"
+    elif model in renamed:
         what = f"which becomes {renamed[model]}"
     elif reference.model == model:
         what = "whose entry would go"

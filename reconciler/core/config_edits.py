@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.config_sources import ConfigSources, Merged
@@ -10,8 +10,9 @@ from reconciler.core.difference import Differences
 from reconciler.core.edits import ConfigView
 from reconciler.core.following import Followed, Following, Stuck, follow
 from reconciler.core.ledger import LedgerEntry, Scaffold
+from reconciler.core.lent import lent_entries
 from reconciler.core.names import ModelId
-from reconciler.core.renames import Renaming, rename_edits
+from reconciler.core.renames import Renaming, is_undone, rename_edits
 from reconciler.core.yamltext.config import read_config, splice
 
 
@@ -63,13 +64,15 @@ def edit_config(
         text = splice(text, path, back, scaffold).text
         after = read_config(text, path)
     renamed: dict[str, str] = {
-        old: given_back.get(new, new) for old, new in renaming.models.items()
+        old: given_back.get(new, new) for old, new in renaming.entries.items()
     }
     renamed |= {new: old for new, old in given_back.items() if new in view.models}
     following = Following()
     if wanted or renamed:
         merged = sources.merged(after)
-        following = _in_our_file(follow(sources.merged(view).data, merged.data, renamed), merged)
+        lent = lent_entries(entries, groups.memberships, renaming, view)
+        following = follow(sources.merged(view).data, merged.data, renamed, lent)
+        following = _for_good(_in_our_file(following, merged), text, path)
     if following.edits and not following.stuck:
         text = splice(text, path, following.edits, scaffold).text
         after = read_config(text, path)
@@ -92,11 +95,31 @@ def _in_our_file(following: Following, merged: Merged) -> Following:
     for item in following.followed:
         located = merged.locate(item.edit.place)
         if located.is_ours and not merged.others(item.edit.place):
-            followed.append(replace(item, edit=replace(item.edit, place=located.place)))
+            followed.append(item.at(located.place))
         else:
             why = f"this run writes {merged.own} alone"
             stuck.append(Stuck(reference=item.reference, model=item.model, why=why))
     return replace(following, followed=tuple(followed), stuck=tuple(stuck))
+
+
+def _for_good(following: Following, text: bytes, path: str) -> Following:
+    """Tell of each edit, of what refers to a lent entry, that could not be undone to the byte."""
+
+    def can_be_undone(items: Sequence[Followed]) -> bool:
+        there = {item.edit.place: item.edit for item in items}
+        back = {item.edit.place: item.undo for item in items if item.undo is not None}
+        return is_undone(text, path, tuple(there.values()), tuple(back.values()))
+
+    lent = [item for item in following.followed if item.undo is not None]
+    if not lent or can_be_undone(lent):
+        return following
+    why = "written like this it could not come back as it was; in quotes it could"
+    stuck = [
+        Stuck(reference=item.reference, model=item.model, why=why)
+        for item in lent
+        if not can_be_undone([item])
+    ]
+    return replace(following, stuck=(*following.stuck, *stuck))
 
 
 def _kept_key(after: LedgerEntry | None, model: str, renaming: Renaming) -> LedgerEntry | None:

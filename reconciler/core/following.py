@@ -1,19 +1,23 @@
 """What becomes of references once models went, were renamed, or lost a name.
 
 A reference that led to a model follows it to its new name, and goes where the model is gone. What
-cannot be edited without guessing what its author meant is told instead, and the plan is refused.
+cannot be edited without guessing what its author meant is told instead, and the plan is refused. So
+is what could not come back: an entry that stood there before us is only lent, and what refers to it
+must read as it did once the entry is given back.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.edits import ItemEdit, RemoveItem, RenameKey, SetItem
+from reconciler.core.lent import Lent
 from reconciler.core.llamaswap.macros import expand, macro_scope
 from reconciler.core.llamaswap.matrix import rename_member
 from reconciler.core.llamaswap.references import (
+    BY_ID,
     Names,
     Reference,
     ReferenceKind,
@@ -31,12 +35,23 @@ _VALUES = (ReferenceKind.PIN, ReferenceKind.MATRIX_VARIABLE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """One reference that changes with the model it led to. `name` is its new one, None: it goes."""
+    """One reference that changes with the model it led to. `name` is its new one, None: it goes.
+
+    `undo` is the edit that takes it back, where the entry is lent and must be given back some day.
+    """
 
     reference: Reference
     model: str
     name: str | None
     edit: ItemEdit
+    undo: ItemEdit | None = None
+
+    def at(self, place: Place) -> Followed:
+        """Give it with its edits naming `place`."""
+        undo = self.undo
+        if undo is not None:
+            undo = replace(undo, place=(*place[:-1], undo.place[-1]))
+        return replace(self, edit=replace(self.edit, place=place), undo=undo)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +81,31 @@ class Following:
 
 
 def follow(
-    before: Mapping[str, Json], after: Mapping[str, Json], renamed: Mapping[str, str]
+    before: Mapping[str, Json],
+    after: Mapping[str, Json],
+    renamed: Mapping[str, str],
+    lent: Mapping[str, Lent] | None = None,
 ) -> Following:
     """Compare what names lead to, and decide on each reference of `after` that this concerns.
 
-    `renamed` gives the new ID of each model of `before` that has one. Places are those of `after`.
+    `renamed` gives the new ID of each model of `before` that has one, `lent` tells of those whose
+    entry stood there before us. Places are those of `after`.
     """
     was, now = read_names(before), read_names(after)
     if all(now.answering.get(name) == model for name, model in was.answering.items()):
         return Following()
-    follower = _Follower(before=before, after=after, renamed=renamed, was=was, now=now)
+    follower = _Follower(
+        before=before, after=after, renamed=renamed, lent=lent or {}, was=was, now=now
+    )
     followed: list[Followed] = []
     stuck: list[Stuck] = []
     for reference in read_references(after):
         model = was.model_of(reference)
+        borrower = follower.borrower(reference)
+        if borrower is not None and borrower != model:
+            why = f"it would lead to {borrower} by that, and could not come back"
+            stuck.append(Stuck(reference=reference, model=borrower, why=why))
+            continue
         if model is None or not follower.is_lost(reference, model):
             continue
         found = follower.decide(reference, model)
@@ -131,16 +157,31 @@ class _Follower:
     before: Mapping[str, Json]
     after: Mapping[str, Json]
     renamed: Mapping[str, str]
+    lent: Mapping[str, Lent]
     was: Names
     now: Names
+    # Who of the lent gets which ID, that it cannot keep.
+    borrowers: dict[str, str] = field(init=False)
     # The sets as they are edited so far, and every name that was written somewhere.
     sets: dict[Place, str] = field(default_factory=dict)
     given: set[Place] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.borrowers = {
+            self.renamed[model]: model
+            for model, lent in self.lent.items()
+            if lent.is_away and model in self.renamed
+        }
 
     def heir(self, model: str) -> str | None:
         """Give the ID the model has now, None where it is gone."""
         heir = self.renamed.get(model, model)
         return heir if heir in self.now.ids else None
+
+    def borrower(self, reference: Reference) -> str | None:
+        """Give the lent model that a reference leads to by the ID that the model gets now."""
+        model = self.borrowers.get(self.now.model_of(reference) or "")
+        return model if model and self.lent[model].must_come_back(reference) else None
 
     def is_lost(self, reference: Reference, model: str) -> bool:
         """Whether a reference that led to `model` does not any more, and was not meant to stop.
@@ -166,7 +207,38 @@ class _Follower:
         if name is None:
             why = "that name stood for parameters of the model, which no other name has"
             return Stuck(reference=reference, model=model, why=why)
-        return self._rename(reference, model, name)
+        if name == heir and self._stood_there(reference.model, model):
+            why = "that name stood there before us, and what refers to it could not come back to it"
+            return Stuck(reference=reference, model=model, why=why)
+        followed = self._rename(reference, model, name)
+        lent = self.lent.get(model)
+        if heir == model or lent is None or not lent.must_come_back(reference):
+            return followed
+        if isinstance(followed, Stuck):
+            return followed
+        return self._to_come_back(followed, name)
+
+    def _stood_there(self, alias: str, model: str) -> bool:
+        """Whether an alias is one that a lent entry had before us."""
+        if model not in self.lent:
+            return False
+        scope = macro_scope(self.before, model)
+        return any(expand(text, scope) == alias for text in self.lent[model].aliases)
+
+    def _to_come_back(self, followed: Followed, name: str) -> Followed | Stuck:
+        """Add the edit that takes another back, unless nobody could tell where it came from."""
+        reference, edit = followed.reference, followed.edit
+        known = name in self.was.answering or name in self.was.peers
+        if isinstance(edit, RemoveItem) or (known and reference.kind not in BY_ID):
+            why = f"{name!r} leads somewhere already, and what refers to it could not come back"
+            return Stuck(reference=reference, model=followed.model, why=why)
+        undo: ItemEdit
+        if isinstance(edit, RenameKey):
+            undo = RenameKey(place=(*edit.place[:-1], edit.key), key=edit.place[-1])
+        else:
+            is_set = reference.kind is ReferenceKind.MATRIX_SET
+            undo = SetItem(place=edit.place, value=reference.written if is_set else reference.name)
+        return replace(followed, undo=undo)
 
     def _remove(self, reference: Reference, model: str) -> Followed | Stuck:
         if reference.kind is ReferenceKind.MATRIX_SET:

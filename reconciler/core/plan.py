@@ -177,7 +177,7 @@ def build_plan(
     change = None
     if view is not None and sources is not None:
         around = sources.merged(view)
-        differences = join_memberships(differences, desired, known, around, renaming.models)
+        differences = join_memberships(differences, desired, known, around, renaming.entries)
         change = change_config(
             config, sources, view, differences, renaming, version=_judging(observed)
         )

@@ -134,7 +134,9 @@ class Case:
 CASES = [
     case
     for each in product(BLOCK, (False, True), ITEMS, NAMES, CHANGES)
+    # Where an item stands has to do with how it is written, and not with how it names its model.
     if (case := Case(*each)).is_concerned
+    and (case.name == "ID" or case.position in ("last", "sole"))
 ]
 
 
@@ -245,6 +247,27 @@ def test_a_name_that_is_lost_gives_way_to_the_id() -> None:
     plan = changed(config, "nick", to=wanted("other alias"))
     assert edited(plan) == [("group", 9, "nick", "a"), ("selector", 10, "nick", None)]
     assert is_loaded(plan.config_after)
+
+
+def test_a_name_that_stood_there_before_us_is_not_taken_from_who_uses_it() -> None:
+    """Of an entry that we found, an alias goes only where nobody would have to be rewritten: with
+    the model all of it comes back. A name that came with us gives way to the ID.
+    """
+    entry = THEIRS + b"  a: {cmd: 'x ${PORT} -m /a.gguf', aliases: [nick, '${MODEL_ID}-x']}\n"
+    refers = b"hooks: {on_startup: {preload: [nick, a-x]}}\n"
+    other = desired(model("a", BYTES, serve=serving("another")))
+    plan = World(config=entry + refers).plan(other)
+    assert [item.message.split(": that name stood")[0] for item in plan.refusals] == [
+        "/etc/config.yaml:6: preload names nick, a name that a would lose",
+        "/etc/config.yaml:6: preload names a-x, a name that a would lose",
+    ]
+    assert plan.config_after == entry + refers
+    world = World(config=entry).reached(other)
+    assert world.plan(desired()).config_after == entry
+    world = replace(world, config=world.config + b"hooks: {on_startup: {preload: [another]}}\n")
+    assert edited(world.plan(desired())) == [("preload", 6, "another", "a")]
+    more = desired(model("a", BYTES, serve=serving("yet another")))
+    assert edited(world.plan(more)) == [("preload", 6, "another", "a")]
 
 
 def test_two_names_that_are_lost_leave_one_id() -> None:

@@ -100,6 +100,90 @@ def test_a_first_name_that_is_taken_stays_with_who_has_it() -> None:
     )
 
 
+def test_an_entry_that_was_given_back_keeps_its_id() -> None:
+    """A model that was disabled, and comes back under another ID, has an entry of its own; who
+    refers to the entry of somebody else goes on to, whatever else the plan does.
+    """
+    config = FOUND + b"selectors: {s: {strategy: pin, targets: [old]}}\n"
+    off = desired(model("old", BYTES, enabled=False), model("gone"))
+    world = World(config=config).reached(OLD).reached(off).reached(NEW)
+    assert b"targets: [old]" in world.config
+    assert read_config(world.config, "c").models.keys() == {"old", "mine", "new"}
+    plan = world.plan(desired())
+    assert (plan.refusals, plan.config_after) == ((), config)
+
+
+def test_a_membership_of_an_entry_that_was_given_back_is_not_the_models() -> None:
+    """What stands in a group for the entry of somebody else makes nobody else a member."""
+    config = FOUND + b"groups: {g: {members: [mine, old]}}\n"
+    off = desired(model("old", BYTES, enabled=False))
+    joined = desired(model("new", BYTES, serve=Serve(group="g"), renamed_from="old"))
+    world = World(config=config).reached(OLD).reached(off).reached(joined)
+    assert b"members: [mine, old, new]" in world.config
+    assert world.reached(desired()).config == config
+
+
+def test_a_first_name_that_is_declared_again_is_the_same_entry() -> None:
+    """Where a rename is taken out of the manifest, nothing is left of it, nor counted as gone."""
+    config = FOUND + b"hooks: {on_startup: {preload: [mine, old]}}\n"
+    before = World(config=config).reached(OLD)
+    world = before.reached(NEW)
+    plan = world.plan(OLD, allow_prune=False)
+    assert (plan.refusals, plan.warnings, plan.summary.removed) == ((), (), ())
+    assert plan.renames == {"old": "new"}
+    assert world.applied(plan).config == before.config
+    assert world.applied(plan).ledger == before.ledger
+    assert world.applied(plan).reached(desired()).config == config
+
+
+def test_a_protected_model_does_not_make_way_for_the_first_name() -> None:
+    """Its entry is not handed over: taking it out is refused as ever."""
+    kept = desired(model("old", BYTES, protect=True))
+    world = World(config=FOUND).reached(kept).reached(NEW)
+    plan = world.plan(OLD)
+    assert plan.renames == {}
+    assert [item.message for item in plan.refusals] == [
+        "new is protected, and this would take it out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "line", "why"),
+    [
+        ("old: {cmd: 'x ${PORT}'}", "1e3", 2, "could not come back from 1e3, which needs quotes"),
+        ("'old': {cmd: 'x ${PORT}'}", "a: b", 4, "in quotes it could"),
+        ("'old': {cmd: 'x ${PORT}', aliases: [new]}", "new", 4, "'new' leads somewhere already"),
+        ("'old': {cmd: 'x ${PORT}'}", "other", 5, "other, which old would become: it would lead"),
+        ("'old': {cmd: 'x ${PORT}'}", "nick", 5, "nick, which old would become: it would lead"),
+    ],
+)
+def test_what_could_not_come_back_is_not_renamed(
+    config: str, name: str, line: int, why: str
+) -> None:
+    """An entry of somebody else is renamed only where all of it can be undone to the byte."""
+    rest = (
+        "  mine: {cmd: 'x ${PORT}', aliases: [nick]}\n"
+        "profiles: {p: [old]}\nhooks: {on_startup: {preload: [other, nick]}}\n"
+    )
+    serve = Serve(args={"c": 1})
+    world = World(config=f"models:\n  {config}\n{rest}".encode())
+    world = world.reached(desired(model("old", BYTES, serve=serve)))
+    plan = world.plan(desired(model(name, BYTES, serve=serve, renamed_from="old")))
+    told = [item.message for item in plan.refusals]
+    assert any(item.startswith(f"/etc/config.yaml:{line}: ") and why in item for item in told), told
+    assert plan.config_after == world.config
+
+
+def test_a_membership_of_ours_need_not_come_back() -> None:
+    """It goes with the model, so that quotes which the new ID needs are no hindrance."""
+    config = FOUND + b"groups: {g: {members: [mine]}}\n"
+    serve = Serve(group="g")
+    world = World(config=config).reached(desired(model("old", BYTES, serve=serve)))
+    world = world.reached(desired(model("a: b", BYTES, serve=serve, renamed_from="old")))
+    assert b'members: [mine, "a: b"]' in world.config
+    assert world.reached(desired()).config == config
+
+
 def test_declared_otherwise_at_the_same_time() -> None:
     """A rename and a change of fields come in one plan, and in one edit of the config."""
     world = World().reached(desired(model("old", BYTES, serve=Serve(fields={"ttl": 60}))))

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from reconciler.core.desired import DesiredModel
+from reconciler.core.llamaswap.references import read_references
 from reconciler.core.manifest import Serve
 from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ConfigUnreadable
@@ -99,13 +100,31 @@ def test_model_of_theirs_is_given_back_as_it_was(config: Path) -> None:
 
 
 @each_config()
-@pytest.mark.parametrize("seed", range(4))
+def test_model_of_theirs_comes_back_from_another_name(config: Path) -> None:
+    """Renamed, an entry that stood there before us takes along what refers to it; taken out, every
+    byte is as it was.
+    """
+    old = config.read_bytes()
+    view = read_config(old, config.name)
+    named = {item.name for item in read_references(view.data)}
+    key = next((key for key in view.models if key in named), next(iter(view.models)))
+    serve = Serve(args={"ctx-size": 8192})
+    world = World(config=old).reached(desired(model(key, BYTES, serve=serve)))
+    world = reached(world, model("renamed", BYTES, serve=serve, renamed_from=key))
+    after = read_config(world.config, config.name)
+    assert list(after.models) == ["renamed" if item == key else item for item in view.models]
+    assert key not in {item.name for item in read_references(after.data)}
+    assert reached(world).config == old
+
+
+@each_config()
+@pytest.mark.parametrize("seed", range(2))
 def test_what_people_write_of_our_model_never_dangles(config: Path, seed: int) -> None:
     """Named by a person in a place of its own, a model that goes takes that with it, or stays."""
     world = reached(World(config=config.read_bytes()), NEW)
     present = set(read_config(world.config, config.name).data)
     names = ["new:Q4", "zz-new"]
-    written = add_reference(world.config, present, names, Random(seed))  # noqa: S311 - variety
+    written = add_reference(world.config, present, names, Random(f"{config.name} {seed}"))  # noqa: S311 - variety
     world = replace(world, config=written)
     for wanted in (desired(RENAMED), desired(replace(NEW, spec=replace(NEW.spec, enabled=False)))):
         plan = world.plan(wanted)

@@ -11,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.desired import DesiredModel
+from reconciler.core.ledger import Ledger
 from reconciler.core.manifest import Serve
+from reconciler.core.names import ModelId
 from reconciler.core.plan import Plan
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config
@@ -25,6 +27,7 @@ EXAMPLES = os.environ.get("RECONCILER_HYPOTHESIS_EXAMPLES")
 at_length = settings(
     max_examples=int(EXAMPLES or "25"), deadline=None, derandomize=EXAMPLES is None
 )
+briefly = settings(max_examples=int(EXAMPLES or "12"), deadline=None, derandomize=EXAMPLES is None)
 SEEDS = st.integers(0, 2**32 - 1)
 OURS = ("ours", "ours/2:Q4", "1e3")
 GROUPS = ("g", "fresh", "on")
@@ -46,10 +49,13 @@ def declared_next(
                 spec = replace(item.spec, enabled=False, renamed_from=None)
                 models[old] = replace(item, spec=spec)
             case "renamed":
-                new = chance.choice(OURS)
+                new = chance.choice(sorted(names))
                 if new not in {each.spec.id for each in before} | models.keys():
-                    serve = item.spec.serve
-                    models[new] = model(new, *item.files, serve=serve, renamed_from=old)
+                    serve = (
+                        item.spec.serve if chance.random() < 0.5 else drawn(chance, new).spec.serve
+                    )
+                    on = chance.random() < 0.8
+                    models[new] = model(new, *item.files, serve=serve, enabled=on, renamed_from=old)
             case _:
                 pass
     for name in chance.sample(sorted(names), chance.randrange(min(3, len(names) + 1))):
@@ -61,7 +67,7 @@ def declared_next(
 def drawn(chance: Random, name: str) -> DesiredModel:
     """Draw a model of that ID; one of ours has a command of its own, and other names perhaps."""
     fields: dict[str, Json] = {}
-    if name in OURS and chance.random() < 0.4:
+    if chance.random() < 0.4:
         fields["aliases"] = [f"{name}-{chance.choice(NAMES)}"]
     if chance.random() < 0.3:
         fields["ttl"] = chance.choice((60, 300))
@@ -72,6 +78,22 @@ def drawn(chance: Random, name: str) -> DesiredModel:
         fields=fields,
     )
     return model(name, pinned(name, f"{name}-1"), serve=serve)
+
+
+def without_first_names(world: World, wanted: Sequence[DesiredModel]) -> list[DesiredModel]:
+    """Leave out who would take the ID that an entry had before us while we call it otherwise.
+
+    That entry keeps its new name for good, and a warning says so.
+    """
+    staying = {item.spec.id for item in wanted} | {item.spec.renamed_from for item in wanted}
+    first = {
+        owned.entry.original_key
+        for key, owned in world.ledger.models.items()
+        if owned.entry is not None and key in staying
+    }
+    return [
+        item for item in wanted if item.spec.id not in first or item.spec.renamed_from is not None
+    ]
 
 
 def edited_by_hand(chance: Random, world: World, declared: Sequence[DesiredModel]) -> World:
@@ -89,11 +111,14 @@ def edited_by_hand(chance: Random, world: World, declared: Sequence[DesiredModel
 def check(world: World, plan: Plan, foreign: Collection[str]) -> None:
     """Hold a plan that is not refused against what llama-swap makes of the config."""
     after = world.config if plan.config_after is None else plan.config_after
+    for model_id in foreign:
+        assert texts(world.config, model_id) == texts(after, model_id)
     accepting = accepted_by(world.config)
     assert accepting <= accepted_by(after)
     for behave in accepting:
         assert served(world.config, behave, foreign) == served(after, behave, foreign)
-    assert comments(world.config) == comments(after)
+    kept = comments(world.config) + replaced_comments(world.ledger)
+    assert sorted(kept) == sorted(comments(after) + replaced_comments(plan.ledger_after))
 
 
 def served(config: bytes, behave: str, models: Collection[str]) -> Mapping[str, Model]:
@@ -102,10 +127,27 @@ def served(config: bytes, behave: str, models: Collection[str]) -> Mapping[str, 
     return {name: loaded[name] for name in models}
 
 
+def texts(config: bytes, model_id: str) -> Mapping[str, str]:
+    """Give the text of each field of a model."""
+    fields = read_config(config, "config").models[model_id].fields
+    return {key: field.text for key, field in fields.items()}
+
+
 def comments(config: bytes) -> list[str]:
     """Give the lines that hold nothing but a comment."""
     lines = map(str.strip, config.decode().split("\n"))
     return [line for line in lines if line.startswith("#")]
+
+
+def replaced_comments(ledger: Ledger) -> list[str]:
+    """Give the comments that stood in values which we have replaced, and will give back.
+
+    What stands beside a key is its own, and stays there.
+    """
+    entries = [model.entry for model in ledger.models.values() if model.entry is not None]
+    originals = [field.original for entry in entries for field in entry.fields.values()]
+    below = [text.partition("\n")[2] for text in originals if text]
+    return [line for text in below for line in comments(text.encode())]
 
 
 @at_length
@@ -144,10 +186,45 @@ def test_taken_out_again_the_old_bytes_come_back(seed: int) -> None:
     names = {*OURS, *list(read_config(old, "config").models)[:1]}
     declared: list[DesiredModel] = []
     for _ in range(3):
-        wanted = declared_next(chance, declared, names)
+        wanted = without_first_names(world, declared_next(chance, declared, names))
         plan = world.plan(desired(*wanted))
         if not plan.refusals:
             declared, world = wanted, world.applied(plan)
+    plan = world.plan(desired())
+    assert not plan.refusals
+    assert world.applied(plan).config == old
+
+
+@briefly
+@given(SEEDS)
+def test_whatever_it_is_called_an_entry_comes_back(seed: int) -> None:
+    """An entry that stood there before us gets one name after the other, and its first one again,
+    with and without a word of where it comes from, in groups, under other aliases, disabled, while
+    others refer to it: at the end every byte is as it was, or nothing was done in the first place.
+    """
+    chance = Random(seed)  # noqa: S311 - variety, not secrecy
+    old = make_served_config(seed)
+    assume(accepted_by(old))
+    theirs = list(read_config(old, "config").models)
+    world = World(config=old)
+    names = (*OURS, "x", "y", theirs[0])
+    name = theirs[0]
+    for _ in range(5):
+        told = chance.random() < 0.7
+        wanted = drawn(chance, chance.choice(names) if told or chance.random() < 0.5 else theirs[0])
+        spec = replace(
+            wanted.spec,
+            renamed_from=ModelId(name) if told and wanted.spec.id != name else None,
+            enabled=chance.random() < 0.85,
+        )
+        item = DesiredModel(spec=spec, files=(pinned(theirs[0], "bytes"),))
+        plan = world.plan(desired(item))
+        if plan.refusals:
+            assert plan.config_after == world.config
+            continue
+        check(world, plan, theirs[1:])
+        name, world = spec.id, world.applied(plan)
+        assert world.plan(desired(item)).is_empty
     plan = world.plan(desired())
     assert not plan.refusals
     assert world.applied(plan).config == old

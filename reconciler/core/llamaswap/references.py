@@ -38,7 +38,7 @@ class ReferenceKind(StrEnum):
 
 
 # A matrix knows models by their IDs alone.
-_BY_ID: Final = frozenset(
+BY_ID: Final = frozenset(
     {ReferenceKind.MATRIX_VARIABLE, ReferenceKind.MATRIX_SET, ReferenceKind.MATRIX_COST}
 )
 
@@ -77,7 +77,7 @@ class Names:
 
     def model_of(self, reference: Reference) -> str | None:
         """Give the ID of the model that a reference leads to, None where it leads to none."""
-        if reference.kind in _BY_ID:
+        if reference.kind in BY_ID:
             return reference.model if reference.model in self.ids else None
         return self.answering.get(reference.model)
 
