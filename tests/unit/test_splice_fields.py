@@ -7,7 +7,9 @@ import pytest
 from reconciler.core.edits import AddEntry, Edit, PatchField, RemoveEntry, RestoreField, SetField
 from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
+from reconciler.core.yamltext.compose import compose
 from reconciler.core.yamltext.config import read_config, splice
+from reconciler.core.yamltext.nodes import Document
 from reconciler.errors import UnsafeEdit
 
 LINES = "p\nq\n"
@@ -336,3 +338,78 @@ def test_a_thousand_edits_are_made_in_one_call() -> None:
     assert there.count("    cmd: x -m /n\n    ttl: ") == 500
     undo = [RestoreField(model=m, key=key, original=text) for (m, key), text in originals.items()]
     assert edited(there, *undo)[0] == old
+
+
+BRACES = "models: {" + ", ".join(f"m{n}: {{cmd: x}}" for n in range(300)) + "}\n"
+ALIASES = "models:\n" + "".join(f"  m{n}:\n    cmd: &a{n} x\n    name: *a{n}\n" for n in range(300))
+
+
+@pytest.mark.parametrize(
+    "old",
+    [BRACES, "{" + BRACES.strip() + "}", ALIASES, ALIASES.rstrip("\n")],
+    ids=["braces", "one line", "aliases", "open end"],
+)
+def test_many_edits_are_made_on_one_reading(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the edits are and in whatever order they come, the text is read before and after:
+    with one reading for each edit, some hundred models would take seconds.
+    """
+    readings = []
+
+    def counted(text: str, path: str) -> Document:
+        readings.append(len(text))
+        return compose(text, path)
+
+    monkeypatch.setattr("reconciler.core.yamltext.config.compose", counted)
+    edits: list[Edit] = []
+    for n in range(100):
+        edits += [
+            SetField(model=f"m{n}", key="name", value="q"),
+            RemoveEntry(model=f"m{n + 100}"),
+            AddEntry(model=f"new{n}", fields={"cmd": "y"}),
+            SetField(model=f"m{n + 200}", key="cmd", value="z"),
+            SetField(model=f"m{n + 200}", key="name", value="r"),
+        ]
+    new, _ = edited(old, *edits)
+    assert readings == [len(old), len(new)]
+    models = read_config(new.encode(), "config.yaml").models
+    assert len(models) == 300
+    assert models["m200"].fields["name"].value == "r"
+
+
+def test_an_anchor_may_be_set_with_the_alias_that_uses_it() -> None:
+    """An alias that goes in the same call keeps no anchor from being edited, whatever comes first;
+    one that stays does.
+    """
+    old = "models:\n  a:\n    cmd: &c x\n    name: *c\n  b:\n    name: *c\n"
+    anchor = SetField(model="a", key="cmd", value="new")
+    alias = SetField(model="a", key="name", value="other")
+    gone = RemoveEntry(model="b")
+    new, originals = edited(old, anchor, gone, alias)
+    assert new == "models:\n  a:\n    cmd: new\n    name: other\n"
+    assert originals == {("a", "cmd"): " &c x", ("a", "name"): " *c"}
+    for some in ([anchor, alias], [gone, anchor]):
+        with pytest.raises(UnsafeEdit, match="field 'cmd' holds anchor &c, which line"):
+            edited(old, *some)
+
+
+@pytest.mark.parametrize("old", ["models: {a: {f: 1}}\n", "{models: {a: {f: 1}}}"])
+def test_all_of_a_mapping_in_braces_gives_way_to_something_new(old: str) -> None:
+    """What goes and what comes share no comma: the braces hold the new alone."""
+    new, _ = edited(
+        old, SetField(model="a", key="g", value=2), RestoreField(model="a", key="f", original=None)
+    )
+    assert new == old.replace("f: 1", "g: 2")
+    new, _ = edited(old, RemoveEntry(model="a"), AddEntry(model="b", fields={"g": 2}))
+    assert new == old.replace("a: {f: 1}", "b: {g: 2}")
+
+
+@pytest.mark.parametrize("old", ["", "# alone", "{}\n", "models: {}\n", "x: 1\nmodels:\n"])
+def test_what_we_made_around_entries_stays_while_one_of_ours_does(old: str) -> None:
+    """One entry of ours gives way to another in one call; with the last the old bytes are back."""
+    first = splice(old.encode(), "c", [AddEntry(model="a", fields={"cmd": "x"})], Scaffold())
+    swap: list[Edit] = [RemoveEntry(model="a"), AddEntry(model="b", fields={"cmd": "x"})]
+    second = splice(first.text, "c", swap, first.scaffold)
+    assert second.text == first.text.replace(b"a:", b"b:")
+    assert second.scaffold == first.scaffold
+    last = splice(second.text, "c", [RemoveEntry(model="b")], second.scaffold)
+    assert (last.text.decode(), last.scaffold) == (old, Scaffold())

@@ -7,8 +7,10 @@ it with what was meant; where the two differ it refuses instead.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, assert_never
+from dataclasses import replace
+from typing import Final
 
 from reconciler.core.edits import (
     AddEntry,
@@ -28,15 +30,9 @@ from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
 from reconciler.core.yamltext.compose import compose
 from reconciler.core.yamltext.entries import add_entries, remove_entries
-from reconciler.core.yamltext.fields import restore_field, set_field
+from reconciler.core.yamltext.fields import edit_fields, find_field
 from reconciler.core.yamltext.items import OldTexts, edit_items
-from reconciler.core.yamltext.models import (
-    Entry,
-    config_values,
-    entries_of,
-    find_entry,
-    is_models_in_flow,
-)
+from reconciler.core.yamltext.models import config_values, entries_of, find_entry, own_entry
 from reconciler.core.yamltext.nodes import (
     BOM,
     MODELS,
@@ -48,12 +44,7 @@ from reconciler.core.yamltext.nodes import (
     place,
 )
 from reconciler.core.yamltext.outcome import check_outcome
-from reconciler.core.yamltext.places import (
-    Draft,
-    draft_of,
-    refuse,
-)
-from reconciler.core.yamltext.spans import is_open_end
+from reconciler.core.yamltext.places import Draft, draft_of, refuse
 from reconciler.core.yamltext.words import patch_field
 from reconciler.errors import ConfigUnreadable, Fault, UnsafeEdit
 
@@ -123,7 +114,7 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
         draft = draft_of(document)
         old_texts = edit_items(draft, items)
         document = _recompose(draft)
-    for batch in _batches(entries, mixed=_may_mix(document)):
+    for batch in _batches(entries):
         document, scaffold = _apply(document, batch, originals, scaffold)
     check_outcome(before, values, document, items, entries)
     return Spliced(
@@ -135,27 +126,15 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
     )
 
 
-def _may_mix(document: Document) -> bool:
-    """Whether edits of several kinds can be made on one reading, whatever their order.
-
-    Aliases make the order matter; entries in braces share commas, those at an open end a break.
-    """
-    closed = document.text.endswith("\n")
-    return closed and not document.aliases and not is_models_in_flow(document)
-
-
-def _batches(edits: Sequence[EntryEdit], *, mixed: bool) -> Iterator[list[EntryEdit]]:
-    """Part the edits into runs that name nothing twice, and of one kind unless `mixed`.
-
-    One reading serves each run.
-    """
+def _batches(edits: Sequence[EntryEdit]) -> Iterator[list[EntryEdit]]:
+    """Part the edits into runs that name nothing twice: one reading serves each run."""
     batch: list[EntryEdit] = []
     named: dict[str, set[str | None]] = {}
     for edit in edits:
         key = getattr(edit, "key", None)
         keys = named.get(edit.model, set())
         is_named = bool(keys) if key is None else bool(keys & {key, None})
-        if batch and (is_named or (not mixed and _kind(edit) != _kind(batch[0]))):
+        if is_named:
             yield batch
             batch, named = [], {}
         batch.append(edit)
@@ -164,81 +143,65 @@ def _batches(edits: Sequence[EntryEdit], *, mixed: bool) -> Iterator[list[EntryE
         yield batch
 
 
-def _kind(edit: EntryEdit) -> str:
-    match edit:
-        case AddEntry():
-            return "add"
-        case RemoveEntry():
-            return "remove"
-        case SetField() | PatchField() | RestoreField():
-            return "field"
-        case _:
-            assert_never(edit)
-
-
 def _apply(
     document: Document, batch: list[EntryEdit], originals: Originals, scaffold: Scaffold
 ) -> tuple[Document, Scaffold]:
-    draft = draft_of(document)
+    """Make edits that name nothing twice, whatever their order, on one reading."""
+    draft = draft_of(_without_leaving(document, batch))
+    for model, edits in _by_model(batch).items():
+        entry = find_entry(document, model)
+        for edit in edits:
+            if isinstance(edit, PatchField):
+                originals.setdefault((model, edit.key), patch_field(draft, entry, edit))
+        others = [edit for edit in edits if not isinstance(edit, PatchField)]
+        for key, text in edit_fields(draft, entry, others).items():
+            originals.setdefault((model, key), text)
     added = [edit for edit in batch if isinstance(edit, AddEntry)]
     removed = [edit for edit in batch if isinstance(edit, RemoveEntry)]
-    for edit in batch:
-        if isinstance(edit, FieldEdit):
-            entry = find_entry(draft.document, edit.model)
-            _edit_field(draft, entry, edit, originals)
-            if _must_settle(draft.document, entry, edit):
-                draft = draft_of(_recompose(draft))
     if added:
-        scaffold = add_entries(draft, added, scaffold)
-    if added and len(removed) == len(entries_of(document)):
-        # Read anew, `models` holds the new ones too, so it stays when the old ones go.
-        draft = draft_of(_recompose(draft))
-    if removed and is_models_in_flow(document):
-        # Neighbours in braces share a comma, so they go one after the other.
-        for removal in removed:
-            draft = draft_of(_recompose(draft))
-            scaffold = remove_entries(draft, [removal], scaffold)
-    elif removed:
-        scaffold = remove_entries(draft, removed, scaffold)
+        scaffold = add_entries(draft, added, scaffold, len(removed))
+    if removed:
+        scaffold = remove_entries(draft, removed, scaffold, refilled=bool(added))
     return _recompose(draft), scaffold
 
 
-def _must_settle(document: Document, entry: Entry, edit: FieldEdit) -> bool:
-    """Whether the text must be read anew before the next edit.
+def _by_model(batch: Sequence[EntryEdit]) -> dict[str, list[FieldEdit]]:
+    groups: dict[str, list[FieldEdit]] = {}
+    for edit in batch:
+        if isinstance(edit, FieldEdit):
+            groups.setdefault(edit.model, []).append(edit)
+    return groups
 
-    Neighbours in braces share a comma, and those at the open end of a text a line break. Where an
-    alias went, its anchor may be free to be edited; one that comes back waits for its anchor.
+
+def _without_leaving(document: Document, batch: Sequence[EntryEdit]) -> Document:
+    """Give the document without the aliases that go with a value set anew or an entry taken out.
+
+    They no longer keep an anchor from being edited.
     """
-    value = entry.pair.value
-    return (
-        entry.in_flow
-        or is_open_end(document.text, value.end)
-        or (
-            not isinstance(edit, RestoreField)
-            and any(value.start <= alias.start < value.end for alias in document.aliases)
-        )
-    )
+    if not document.aliases:
+        return document
+    spans = []
+    for edit in batch:
+        if isinstance(edit, RemoveEntry):
+            value = own_entry(document, edit.model)[1].value
+            spans.append((value.start, value.end))
+        elif isinstance(edit, SetField):
+            pair = find_field(document, find_entry(document, edit.model), edit.key)
+            if pair is not None:
+                spans.append((pair.value.start, pair.value.end))
+    spans.sort()
+    starts = [start for start, _ in spans]
 
+    def stays(alias: AliasNode) -> bool:
+        number = bisect_right(starts, alias.start) - 1
+        return number < 0 or alias.start >= spans[number][1]
 
-def _edit_field(draft: Draft, entry: Entry, edit: FieldEdit, originals: Originals) -> None:
-    match edit:
-        case SetField():
-            originals.setdefault((edit.model, edit.key), set_field(draft, entry, edit))
-        case PatchField():
-            originals.setdefault((edit.model, edit.key), patch_field(draft, entry, edit))
-        case RestoreField():
-            restore_field(draft, entry, edit)
-        case _:
-            assert_never(edit)
+    return replace(document, aliases=tuple(filter(stays, document.aliases)))
 
 
 def _recompose(draft: Draft) -> Document:
-    document = draft.document
-    text = draft.changes.apply()
-    if text == document.text:
-        return document
     try:
-        return compose(text, document.path)
+        return compose(draft.changes.apply(), draft.document.path)
     except ConfigUnreadable as error:
         faults = [
             Fault(

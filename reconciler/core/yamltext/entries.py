@@ -40,8 +40,10 @@ from reconciler.core.yamltext.spans import (
 from reconciler.core.yamltext.write import Style, render_flow, render_key, render_pair
 
 
-def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> Scaffold:
+def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold, gone: int) -> Scaffold:
     """Put entries under `models:`, which is made where it is missing; returns what is ours now.
+
+    `gone` is how many of those there are will be taken out.
 
     Raises:
         UnsafeEdit: there is such an entry already, or `models` cannot take one.
@@ -60,7 +62,7 @@ def add_entries(draft: Draft, edits: Sequence[AddEntry], scaffold: Scaffold) -> 
         _refuse_known(document, value, edits)
         if value.in_flow:
             pairs = [_flow_entry(edit) for edit in edits]
-            add_flow_parts(draft, value, pairs)
+            add_flow_parts(draft, value, pairs, gone)
         else:
             _add_lines(draft, value, edits)
         return scaffold
@@ -144,10 +146,12 @@ def _flow_entries(edits: Sequence[AddEntry]) -> str:
     return "{" + ", ".join(_flow_entry(edit) for edit in edits) + "}"
 
 
-def remove_entries(draft: Draft, edits: Sequence[RemoveEntry], scaffold: Scaffold) -> Scaffold:
+def remove_entries(
+    draft: Draft, edits: Sequence[RemoveEntry], scaffold: Scaffold, *, refilled: bool
+) -> Scaffold:
     """Take entries out, and with the last one what we made around them; returns what is left of it.
 
-    From a `models` in braces one entry can be taken at a time.
+    `refilled`: others come in, so `models` does not stay empty.
 
     Raises:
         UnsafeEdit: there is no such entry, or something outside refers into it.
@@ -160,15 +164,19 @@ def remove_entries(draft: Draft, edits: Sequence[RemoveEntry], scaffold: Scaffol
         refuse_if_referenced(document, pair.value, "the entry")
     if models is None or not isinstance(models.value, MappingNode):
         return scaffold
+    is_emptied = len(pairs) == len(models.value.pairs) and not refilled
     if models.value.in_flow:
-        return _remove_from_flow(draft, models, models.value, pairs[0], scaffold)
+        root = root_mapping(document)
+        if is_emptied and root is not None and root.in_flow:
+            return _restore_flow_scaffold(draft, root, models, scaffold)
+        numbers = [models.value.numbers[pair.key.text] for pair in pairs]
+        remove_flow_parts(draft, models.value, numbers)
+        return scaffold
     for pair in pairs:
         start, end = own_lines(document, pair)
         above = parting_line(document, start)
         draft.changes.remove_lines(start if above is None else above, end)
-    if len(pairs) == len(models.value.pairs):
-        return _restore_scaffold(draft, models, scaffold)
-    return scaffold
+    return _restore_scaffold(draft, models, scaffold) if is_emptied else scaffold
 
 
 def _restore_scaffold(draft: Draft, models: Pair, scaffold: Scaffold) -> Scaffold:
@@ -186,17 +194,14 @@ def _restore_scaffold(draft: Draft, models: Pair, scaffold: Scaffold) -> Scaffol
     return replace(scaffold, models_key=False, models_value=None)
 
 
-def _remove_from_flow(
-    draft: Draft, models: Pair, mapping: MappingNode, pair: Pair, scaffold: Scaffold
+def _restore_flow_scaffold(
+    draft: Draft, root: MappingNode, models: Pair, scaffold: Scaffold
 ) -> Scaffold:
-    root = root_mapping(draft.document)
-    if len(mapping.pairs) > 1 or root is None or not root.in_flow:
-        remove_flow_parts(draft, mapping, [mapping.numbers[pair.key.text]])
-        return scaffold
+    """Take all entries out of braces that stand in braces themselves."""
     if scaffold.models_key:
         remove_flow_parts(draft, root, [root.numbers[MODELS]])
     elif scaffold.models_value is not None:
-        draft.changes.replace(models.colon, mapping.end, scaffold.models_value)
-    else:
-        remove_flow_parts(draft, mapping, [mapping.numbers[pair.key.text]])
+        draft.changes.replace(models.colon, models.value.end, scaffold.models_value)
+    elif isinstance(models.value, MappingNode):
+        remove_flow_parts(draft, models.value, range(len(models.value.pairs)))
     return replace(scaffold, models_key=False, models_value=None)

@@ -8,6 +8,7 @@ with a line break to mark that it is to be put back whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.core.edits import RestoreField, SetField
@@ -38,18 +39,42 @@ from reconciler.core.yamltext.write import (
 )
 
 
-def set_field(draft: Draft, entry: Entry, edit: SetField) -> str | None:
-    """Give a field a value; returns what stood there, for `restore_field`.
+def edit_fields(
+    draft: Draft, entry: Entry, edits: Sequence[SetField | RestoreField]
+) -> dict[str, str | None]:
+    """Set fields and put others back; returns what stood in those set, for a `RestoreField`.
 
     Raises:
-        UnsafeEdit: the value cannot be replaced without touching what is not this field.
+        UnsafeEdit: a value cannot be replaced without touching what is not this field, or a field
+            to put back is not there.
     """
     document = draft.document
-    refuse_if_aliased(document, entry.pair.value, f"entry {edit.model!r}")
-    pair = find_field(document, entry, edit.key)
-    if pair is None:
-        _add_field(draft, entry, edit)
-        return None
+    originals: dict[str, str | None] = {}
+    new: list[SetField] = []
+    gone: list[Pair] = []
+    for edit in edits:
+        pair = find_field(document, entry, edit.key)
+        if isinstance(edit, SetField):
+            refuse_if_aliased(document, entry.pair.value, f"entry {edit.model!r}")
+            originals[edit.key] = None if pair is None else _set_field(draft, entry, pair, edit)
+            if pair is None:
+                new.append(edit)
+        elif pair is None:
+            refuse(document, entry.line_start, f"entry {edit.model!r} has no field {edit.key!r}")
+        elif edit.original is None:
+            gone.append(pair)
+        else:
+            _restore_field(draft, entry, pair, edit.original)
+    # Only now: where a null ends the text or the entry, its new value stands before new fields.
+    if gone:
+        _remove_fields(draft, entry, gone)
+    if new:
+        _add_fields(draft, entry, new, len(gone))
+    return originals
+
+
+def _set_field(draft: Draft, entry: Entry, pair: Pair, edit: SetField) -> str:
+    document = draft.document
     refuse_if_referenced(document, pair.value, f"field {edit.key!r}")
     if keeps_blank_lines(document, pair.value.start, pair.value.end):
         # Put back later, it would swallow an empty line that parts an entry from the next.
@@ -67,28 +92,23 @@ def set_field(draft: Draft, entry: Entry, edit: SetField) -> str | None:
     return original_of(document, entry, pair)
 
 
-def restore_field(draft: Draft, entry: Entry, edit: RestoreField) -> None:
-    """Put back what `set_field` or `patch_field` returned.
-
-    Raises:
-        UnsafeEdit: the field is not there.
-    """
-    document, changes = draft.document, draft.changes
-    pair = find_field(document, entry, edit.key)
-    if pair is None or entry.mapping is None:
-        refuse(document, entry.line_start, f"entry {edit.model!r} has no field {edit.key!r}")
+def _restore_field(draft: Draft, entry: Entry, pair: Pair, original: str) -> None:
     if entry.in_flow:
-        if edit.original is None:
-            remove_flow_parts(draft, entry.mapping, [entry.mapping.numbers[edit.key]])
-        else:
-            changes.replace(pair.colon, pair.value.end, edit.original)
-    elif edit.original is None:
-        changes.remove_lines(*own_lines(document, pair))
-    elif edit.original.endswith("\n"):
-        end = line_end(document.text, pair.value.end)
-        changes.replace(pair.colon, end, edit.original[:-1])
+        draft.changes.replace(pair.colon, pair.value.end, original)
+    elif original.endswith("\n"):
+        end = line_end(draft.document.text, pair.value.end)
+        draft.changes.replace(pair.colon, end, original[:-1])
     else:
-        _replace_value(draft, pair, edit.original)
+        _replace_value(draft, pair, original)
+
+
+def _remove_fields(draft: Draft, entry: Entry, pairs: Sequence[Pair]) -> None:
+    if entry.in_flow and entry.mapping is not None:
+        numbers = [entry.mapping.numbers[pair.key.text] for pair in pairs]
+        remove_flow_parts(draft, entry.mapping, numbers)
+    else:
+        for pair in pairs:
+            draft.changes.remove_lines(*own_lines(draft.document, pair))
 
 
 def find_field(document: Document, entry: Entry, key: str) -> Pair | None:
@@ -109,7 +129,7 @@ def _is_within_line(document: Document, pair: Pair) -> bool:
 
 
 def original_of(document: Document, entry: Entry, pair: Pair) -> str:
-    """Give what stands in a field, as `restore_field` takes it."""
+    """Give what stands in a field, as a `RestoreField` takes it."""
     if entry.in_flow or _is_within_line(document, pair):
         return document.text[pair.colon : pair.value.end]
     return document.text[pair.colon : line_end(document.text, pair.value.end)] + "\n"
@@ -170,15 +190,15 @@ def _beside_long_value(document: Document, pair: Pair) -> str:
     return beside if "#" in beside or "#" not in tail else beside + tail
 
 
-def _add_field(draft: Draft, entry: Entry, edit: SetField) -> None:
+def _add_fields(draft: Draft, entry: Entry, edits: Sequence[SetField], gone: int) -> None:
     document, text = draft.document, draft.document.text
     if entry.in_flow:
         if entry.mapping is None:
-            value = render_flow({edit.key: edit.value})
+            value = render_flow({edit.key: edit.value for edit in edits})
             draft.changes.replace(entry.pair.colon, entry.pair.colon, " " + value)
         else:
-            pair = f"{render_key(edit.key)}: {render_flow(edit.value)}"
-            add_flow_parts(draft, entry.mapping, [pair])
+            pairs = [f"{render_key(edit.key)}: {render_flow(edit.value)}" for edit in edits]
+            add_flow_parts(draft, entry.mapping, pairs, gone)
         return
     if entry.mapping is None:
         indent = column_of(text, entry.line_start) + draft.style.step
@@ -188,5 +208,6 @@ def _add_field(draft: Draft, entry: Entry, edit: SetField) -> None:
         index = place_after(document, entry.mapping)
     style = _field_style(draft, entry, indent)
     literals = _literals(draft, entry, entry.pair.value, indent + style.step)
-    pair = render_pair(edit.key, edit.value, indent, style, literals)
-    draft.changes.add_lines(index, pair)
+    for edit in edits:
+        pair = render_pair(edit.key, edit.value, indent, style, literals)
+        draft.changes.add_lines(index, pair)

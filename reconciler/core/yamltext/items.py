@@ -6,6 +6,7 @@ first: of the lines that come to one place, theirs must stand above those around
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,17 +64,18 @@ def _depth(item: tuple[Place, list[ItemEdit]]) -> int:
 def _by_holder(document: Document, edits: Sequence[ItemEdit]) -> dict[Place, list[ItemEdit]]:
     removed = {edit.place for edit in edits if isinstance(edit, RemoveItem)}
     groups: dict[Place, list[ItemEdit]] = {}
+    seen: set[ItemEdit] = set()
     for edit in edits:
         place = edit.place
         goes = any(place[:depth] in removed for depth in range(1, len(place)))
         if isinstance(edit, AddItem):
             if goes:
                 refuse(document, 0, f"{shown(place)} cannot come into what goes")
-        elif goes or (place in removed and not isinstance(edit, RemoveItem)):
+        elif goes or edit in seen or (place in removed and not isinstance(edit, RemoveItem)):
             continue
-        group = groups.setdefault(place[:-1], [])
-        if isinstance(edit, AddItem) or edit not in group:
-            group.append(edit)
+        else:
+            seen.add(edit)
+        groups.setdefault(place[:-1], []).append(edit)
     return groups
 
 
@@ -115,9 +117,9 @@ def _fill(draft: Draft, own: Slot, added: Sequence[AddItem], old: OldTexts) -> N
 def _refuse_twice(document: Document, holder: Holder, edits: Sequence[ItemEdit]) -> None:
     """Refuse a key that would stand twice, a position that is not the end, and two minds."""
     for kind in (SetItem, RenameKey):
-        places = [edit.place for edit in edits if isinstance(edit, kind)]
-        for place in places:
-            if places.count(place) > 1:
+        places = Counter(edit.place for edit in edits if isinstance(edit, kind))
+        for place, count in places.items():
+            if count > 1:
                 refuse(document, holder.start, f"{shown(place)} is to become two things")
     added = [edit for edit in edits if isinstance(edit, AddItem)]
     if isinstance(holder, SequenceNode):

@@ -72,12 +72,6 @@ def models_pair(document: Document) -> Pair | None:
     return None if root is None else find_pair(document, root, MODELS)
 
 
-def is_models_in_flow(document: Document) -> bool:
-    """Whether the entries stand in braces."""
-    models = models_pair(document)
-    return models is not None and isinstance(models.value, MappingNode) and models.value.in_flow
-
-
 def own_entry(document: Document, model: str) -> tuple[MappingNode, Pair]:
     """Give the models and the pair that they themselves write for one of them.
 

@@ -69,7 +69,7 @@ def empty_line_before(text: str, start: int) -> int | None:
 
 def is_open_end(text: str, index: int) -> bool:
     """Whether `index` lies in a last line that no line break ends."""
-    return "\n" not in text[index:]
+    return text.find("\n", index) < 0
 
 
 @dataclass(slots=True)
