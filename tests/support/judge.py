@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 
 from tests.support.llama_swap_loader import BEHAVIOURS, ENV_MACRO, ConfigRefused, load
 
 
+# What one plan makes is what the next one starts from.
+@lru_cache(maxsize=64)
 def accepted_by(data: bytes) -> frozenset[str]:
     """Give the behaviours that load a config, whatever the environment has to hold for it."""
     environ = dict.fromkeys(ENV_MACRO.findall(data.decode("utf-8", "replace")), "value")

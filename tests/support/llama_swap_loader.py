@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 from tests.support.llama_swap_macros import Macros, expand, read_macros, refuse_left_over
 from tests.support.llama_swap_merge import merge
@@ -28,6 +24,7 @@ from tests.support.llama_swap_values import (
     text,
     texts,
 )
+from tests.support.llama_swap_yaml import read_yaml
 
 __all__ = ["BEHAVIOURS", "ENV_MACRO", "Config", "ConfigRefused", "Model", "load", "split_command"]
 
@@ -127,7 +124,7 @@ def load_sources(
     sources: Sequence[tuple[str, bytes]], *, behave: str, environ: Mapping[str, str]
 ) -> Config:
     """Read several files as one config. Raises `ConfigRefused`."""
-    root = merge((file, _parse_yaml(data)) for file, data in sources)
+    root = merge((file, read_yaml(data)) for file, data in sources)
     if behave == "2026":
         root = _replace_environment(root, environ)
     macros = read_macros(root.get("macros"), "macros", behave)
@@ -197,18 +194,6 @@ def split_command(command: str) -> list[str]:
 
 def _without_comments(command: str) -> str:
     return "\n".join(line for line in command.split("\n") if not line.strip().startswith("#"))
-
-
-def _parse_yaml(data: bytes) -> dict[str, Any]:
-    yaml = YAML(typ="safe", pure=True)
-    try:
-        with warnings.catch_warnings():
-            # Defining an anchor twice is legal, and people do.
-            warnings.simplefilter("ignore", ReusedAnchorWarning)
-            root = next(iter(yaml.load_all(data.decode("utf-8-sig"))), None)
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigRefused(f"yaml: {error}") from error
-    return mapping(root, "the config")
 
 
 def _replace_environment(value: Any, environ: Mapping[str, str]) -> Any:

@@ -40,7 +40,7 @@ def expand(value: Any, macros: Macros) -> Any:
     if isinstance(value, list):
         return [expand(item, macros) for item in value]
     for name in reversed(list(macros)):
-        if not isinstance(value, str):
+        if not isinstance(value, str) or "${" not in value:
             break
         slug = f"${{{name}}}"
         value = macros[name] if value == slug else value.replace(slug, as_go_prints(macros[name]))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from reconciler.adapters.base.files import write_atomically
@@ -29,6 +28,7 @@ from reconciler.errors import ConfigUnreadable, Refused, UsageError
 from tests.support.llama_swap_loader import load_sources
 from tests.support.llama_swap_merge import files_of, merge
 from tests.support.llama_swap_values import ConfigRefused
+from tests.support.searching import trying
 from tests.support.worlds import World, desired, model
 
 # Keys of every kind that is merged in a manner of its own, and few enough to meet.
@@ -85,7 +85,7 @@ def follow(value: Any, place: tuple[str, ...]) -> Any:
     return value
 
 
-@settings(max_examples=300, deadline=None)
+@trying(100)
 @given(st.lists(ROOTS, min_size=1, max_size=3), st.integers(0, 2))
 def test_files_are_merged_as_llama_swap_does(roots: list[dict[str, Any]], ours: int) -> None:
     """The values are those of the stand-in, which refuses exactly what clashes here; and whatever
@@ -238,7 +238,7 @@ def loads(own: bytes, siblings: Siblings) -> bool:
     return False
 
 
-@settings(max_examples=int(os.environ.get("RECONCILER_HYPOTHESIS_EXAMPLES", "60")), deadline=None)
+@trying(30)
 @given(st.lists(WANTED, min_size=1, max_size=3), st.data())
 def test_nothing_we_write_keeps_the_files_from_being_loaded(
     wishes: list[dict[str, Serve]], data: st.DataObject

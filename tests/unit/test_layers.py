@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,16 @@ HEAVY = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Read a module."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path, *, at_top: bool = False) -> set[str]:
     """Give the full names a module imports; `at_top` leaves out what functions and types import."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     nodes = _top_nodes(tree.body) if at_top else ast.walk(tree)
     found: set[str] = set()
     for node in nodes:
@@ -96,7 +104,7 @@ def test_core_is_pure() -> None:
         assert not imports(path) & FORBIDDEN_IN_CORE, path.relative_to(ROOT)
         calls = {
             getattr(node.func, "id", getattr(node.func, "attr", ""))
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(parsed(path))
             if isinstance(node, ast.Call)
         }
         assert not calls & {"open", "print", "input", "now", "today"}, path.relative_to(ROOT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.ledger import (
@@ -30,6 +30,7 @@ from reconciler.core.rollout import (
     rollout_to_json,
 )
 from reconciler.core.values import Json
+from tests.support.searching import trying
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64).map(Sha256)
 words = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -126,7 +127,7 @@ rollouts = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@trying(20)
 @given(ledger=ledgers())
 def test_ledger_comes_back_as_it_was(ledger: Ledger) -> None:
     """Through JSON text and back nothing is lost, and its parts have their own types again."""
@@ -137,7 +138,7 @@ def test_ledger_comes_back_as_it_was(ledger: Ledger) -> None:
     assert all(isinstance(key, ModelId) for key in back.models)
 
 
-@settings(max_examples=40, deadline=None)
+@trying(20)
 @given(rollout=rollouts)
 def test_rollout_comes_back_as_it_was(rollout: Rollout) -> None:
     """The same for a rollout: what a killed run had in mind is what the next one reads."""
@@ -146,7 +147,7 @@ def test_rollout_comes_back_as_it_was(rollout: Rollout) -> None:
     assert isinstance(back.state, RolloutState)
 
 
-@settings(max_examples=40, deadline=None)
+@trying(20)
 @given(ledger=ledgers())
 def test_text_of_a_ledger_does_not_depend_on_its_order(ledger: Ledger) -> None:
     """Equal ledgers give equal texts, in whatever order they were built."""

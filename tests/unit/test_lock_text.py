@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.destination import destination
@@ -15,6 +15,7 @@ from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
 from reconciler.core.reading.lock_text import parse_lock, render_lock
 from reconciler.core.source import HubOrigin, LocalOrigin, UrlOrigin
 from reconciler.errors import LockInvalid
+from tests.support.searching import trying
 
 COMMIT = "c" * 40
 DIGEST = "d" * 64
@@ -128,7 +129,7 @@ _pins = st.builds(
 _locks = st.builds(Lock, pins=st.dictionaries(_names.map(ModelId), _pins, max_size=3))
 
 
-@settings(max_examples=40, deadline=None)
+@trying(20)
 @given(_locks, st.randoms(use_true_random=False))
 def test_a_lock_survives_its_text_whatever_its_order(lock: Lock, order: Any) -> None:
     """Reading what was written gives the same lock, and the bytes do not tell how it was made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.manifest import Discover, Manifest, ModelSpec, Policy, Prune, Serve
@@ -13,6 +13,7 @@ from reconciler.core.names import ModelId
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.source import HubPath, HubQuant, LocalPath, PlainUrl
 from reconciler.errors import ManifestInvalid
+from tests.support.searching import trying
 
 DIGEST = "ab" * 32
 
@@ -436,7 +437,7 @@ _model_like = st.lists(st.tuples(_keys, _trees), max_size=6).map(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@trying(30)
 @given(st.lists(_model_like, min_size=1, max_size=3), _trees, _trees)
 def test_any_manifest_is_taken_or_refused_with_places(
     models: list[str], defaults: str, presets: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.core.reading import yaml_text as manifest_yaml
@@ -42,7 +42,6 @@ _PIECES = (
 _yaml = st.lists(st.sampled_from(_PIECES), max_size=24).map("".join)
 
 
-@settings(max_examples=100, deadline=None)
 @given(_yaml)
 def test_both_parsers_mean_the_same(text: str) -> None:
     """What the fast parser takes, the exact one takes with the same values and the same faults."""

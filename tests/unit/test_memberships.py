@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from reconciler.core.actions import SetEntry
@@ -23,10 +22,10 @@ from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ConfigUnreadable
 from tests.support.corpus import each_config
 from tests.support.llama_swap_loader import BEHAVIOURS, ConfigRefused, load
+from tests.support.searching import trying
 from tests.support.splice_configs import configs
 from tests.support.worlds import CONFIG, World, desired, model
 
-EXAMPLES = os.environ.get("RECONCILER_HYPOTHESIS_EXAMPLES")
 NOTHING = desired()
 THEIRS = (
     "groups:\n  g:\n    swap: false  # theirs\n    members:\n      - mine\n",
@@ -261,7 +260,7 @@ STATES = st.dictionaries(
 )
 
 
-@settings(max_examples=int(EXAMPLES or "60"), deadline=None, derandomize=EXAMPLES is None)
+@trying(30)
 @given(configs_with_groups(), st.lists(STATES, min_size=1, max_size=4), st.data())
 def test_any_sequence_of_memberships_ends_in_the_old_bytes(
     old: bytes, states: list[dict[str, str | None]], data: st.DataObject

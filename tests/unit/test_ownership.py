@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.actions import RemoveEntry, SetEntry
@@ -17,6 +17,7 @@ from reconciler.core.manifest import Serve
 from reconciler.core.names import ModelId
 from reconciler.core.ownership import scaffold_entry
 from reconciler.core.yamltext.config import read_config
+from tests.support.searching import trying
 from tests.support.worlds import World, desired, model, pinned
 
 A = ModelId("a")
@@ -419,7 +420,7 @@ def wanted_states(draw: st.DrawFn) -> Desired:
     return desired(*models)
 
 
-@settings(max_examples=60, deadline=None)
+@trying(30)
 @given(steps=st.lists(st.tuples(wanted_states(), st.lists(st.sampled_from(EDITS))), max_size=4))
 def test_their_edits_and_nothing_else_are_left_in_the_end(
     steps: list[tuple[Desired, list[Edit]]],

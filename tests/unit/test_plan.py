@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.actions import Download, Forget, Prune, RemoveEntry, SetEntry
@@ -13,6 +13,7 @@ from reconciler.core.ledger import Provenance
 from reconciler.core.manifest import Policy, Serve
 from reconciler.core.manifest import Prune as PrunePolicy
 from reconciler.core.names import ModelId, RelPath
+from tests.support.searching import trying
 from tests.support.worlds import CONFIG, World, desired, digest, model, pinned
 
 A, B = RelPath("acme/a/m.gguf"), RelPath("acme/b/m.gguf")
@@ -164,7 +165,7 @@ def worlds(draw: st.DrawFn) -> World:
     return world
 
 
-@settings(max_examples=50, deadline=None)
+@trying(25)
 @given(world=worlds(), wanted=wanted_states())
 def test_second_plan_is_always_empty(world: World, wanted: Desired) -> None:
     """Whatever was there and whatever is wanted: after one apply there is nothing left to do."""
@@ -177,7 +178,7 @@ def test_second_plan_is_always_empty(world: World, wanted: Desired) -> None:
     assert second.stalled.keys() == first.stalled.keys()
 
 
-@settings(max_examples=50, deadline=None)
+@trying(25)
 @given(start=worlds(), path=st.lists(wanted_states(), max_size=3))
 def test_taking_everything_out_always_gives_the_old_world_back(
     start: World, path: list[Desired]
@@ -199,7 +200,7 @@ def test_taking_everything_out_always_gives_the_old_world_back(
     assert (end.ledger.models, end.ledger.files) == ({}, {})
 
 
-@settings(max_examples=50, deadline=None)
+@trying(25)
 @given(world=worlds(), wanted=wanted_states())
 def test_nothing_that_we_did_not_bring_is_ever_touched(world: World, wanted: Desired) -> None:
     """No plan places, replaces or prunes over a file that others put there."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from reconciler.core.edits import (
@@ -16,19 +15,15 @@ from reconciler.core.edits import (
     RemoveEntry,
     RestoreField,
     SetField,
+    Spliced,
 )
 from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config, splice
 from reconciler.core.yamltext.outcome import identical
 from reconciler.errors import ConfigUnreadable, UnsafeEdit
+from tests.support.searching import trying
 from tests.support.splice_configs import VALUES, WORD, configs
-
-# The suite tries the same few each time; a search for more sets the number, and looks elsewhere.
-EXAMPLES = os.environ.get("RECONCILER_HYPOTHESIS_EXAMPLES")
-at_length = settings(
-    max_examples=int(EXAMPLES or "150"), deadline=None, derandomize=EXAMPLES is None
-)
 
 FIELDS = st.dictionaries(
     st.sampled_from(("cmd", "ttl", "name", "aliases", "filters")), VALUES, min_size=1, max_size=3
@@ -76,7 +71,7 @@ def lines_before(data: bytes, line: int) -> int:
     return sum(len(text) for text in data.splitlines(keepends=True)[: line - 1])
 
 
-@at_length
+@trying(75)
 @given(configs(), st.data())
 def test_all_edits_can_be_undone_in_any_order(old: bytes, data: st.DataObject) -> None:
     """Adds, sets and patches, one by one or together, and then their inverses: the old bytes."""
@@ -123,7 +118,7 @@ def test_all_edits_can_be_undone_in_any_order(old: bytes, data: st.DataObject) -
     assert scaffold == together.scaffold
 
 
-@at_length
+@trying(75)
 @given(configs(), st.data())
 def test_an_edit_changes_its_own_bytes_and_its_own_value_alone(
     old: bytes, data: st.DataObject
@@ -164,3 +159,57 @@ def test_an_edit_changes_its_own_bytes_and_its_own_value_alone(
     assert isinstance(models, Mapping)
     wanted = {**view.data, "models": {**models, edit.model: expected}}
     assert identical(outcome, wanted)
+
+
+@st.composite
+def edits_apart(draw: st.DrawFn, view: ConfigView) -> list[Edit]:
+    """Draw edits of all kinds, no two of which name the same."""
+    edits: dict[tuple[str, str | None], Edit] = {}
+    for _ in range(draw(st.integers(2, 6))):
+        edit = draw(edits_of(view))
+        if view.models and draw(st.integers(0, 3)) == 0:
+            edit = RemoveEntry(model=draw(st.sampled_from(list(view.models))))
+        model, key = edit.model, getattr(edit, "key", None)  # type: ignore[union-attr]
+        others = [other for name, other in edits if name == model]
+        if not others or (key is not None and not {None, key} & set(others)):
+            edits[model, key] = edit
+    return list(edits.values())
+
+
+@trying(75)
+@given(configs(), st.data())
+def test_edits_made_together_make_what_they_make_one_by_one(
+    old: bytes, data: st.DataObject
+) -> None:
+    """What can be done one after the other can be done in one call, with the same outcome in any
+    order; and the inverses, together, leave the old bytes.
+    """
+    edits = data.draw(edits_apart(view_of(old)))
+    step = Spliced(text=old)
+    refusals = []
+    for edit in edits:
+        try:
+            step = splice(step.text, "config.yaml", [edit], step.scaffold)
+        except UnsafeEdit as refusal:
+            refusals.append(refusal)
+    try:
+        new = splice(old, "config.yaml", edits, Scaffold())
+    except UnsafeEdit:
+        assert refusals
+        return
+    event("one by one refused" if refusals else "done")
+    outcome = read_config(new.text, "config.yaml").data
+    if not refusals:
+        assert identical(read_config(step.text, "config.yaml").data, outcome, open_end=True)
+    shuffled = splice(old, "config.yaml", data.draw(st.permutations(edits)), Scaffold())
+    assert identical(read_config(shuffled.text, "config.yaml").data, outcome, open_end=True)
+    assert sorted(shuffled.text) == sorted(new.text)
+    if any(isinstance(edit, RemoveEntry) for edit in edits):
+        return
+    undo: list[Edit] = [
+        RestoreField(model=model, key=key, original=original)
+        for (model, key), original in new.originals.items()
+    ]
+    undo += [RemoveEntry(model=edit.model) for edit in edits if isinstance(edit, AddEntry)]
+    back = splice(new.text, "config.yaml", data.draw(st.permutations(undo)), new.scaffold)
+    assert (back.text, back.scaffold) == (old, Scaffold())

@@ -6,7 +6,7 @@ import math
 from io import StringIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -66,7 +66,6 @@ def test_keys_stay_strings_for_every_reader(text: str, version: tuple[int, int])
     assert read_by(version, render_flow({text: 1})) == {text: 1}
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8))
 def test_any_string_is_read_back_as_itself(text: str) -> None:
     """No string is read differently than it was written, in block or in braces."""

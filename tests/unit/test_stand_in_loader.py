@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.support.corpus import corpus_files, needs_corpus
+from tests.support.corpus import corpus_files, each_config, needs_corpus
 from tests.support.llama_swap_loader import ENV_MACRO, Config, ConfigRefused, load, split_command
+from tests.support.llama_swap_yaml import first_document, read_yaml
 
 A = 'models:\n  "a":\n    cmd: run ${PORT}\n'
 BOTH = ("2025", "2026")
@@ -230,6 +233,13 @@ def test_commands_are_cut_as_llama_swap_cuts_them(text: str, arguments: list[str
 
 # Configs that llama-swap itself would not start with, and the mistake in them.
 BROKEN_IN_THE_FIELD = {"synw__goinfer.yaml": 'duplicate key "startPort"'}
+
+
+@each_config()
+def test_real_configs_mean_the_same_to_another_parser(config: Path) -> None:
+    """The quick parser is no judge of its own: a slow one reads the same of what people write."""
+    data = config.read_bytes()
+    assert read_yaml(data) == first_document(data.decode("utf-8-sig"), pure=True)
 
 
 @needs_corpus
