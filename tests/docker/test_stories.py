@@ -16,6 +16,8 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.docker
 
+# What is declared so makes the stand-in end as soon as it reads its config.
+CRASHING = "    serve:\n      macros: {test-fault: crash_at_start}\n"
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CODE = "  code:\n    source: acme/code-GGUF:Q4_K_M\n"
 CHAT_INSIDE = "/models/acme/chat-GGUF/chat-Q4_K_M.gguf"
@@ -63,13 +65,15 @@ def started_at(swap: SwapContainer) -> str:
 def test_add_change_and_removal_reach_the_running_server(
     host: Sandbox, engine: Engine, behave: str
 ) -> None:
-    """A model is added, changed and taken out again, on either llama-swap: each time the server is
-    restarted once, serves exactly what the manifest says, and the config ends as it began.
+    """A model is added, changed and taken out again, on either llama-swap: each time the server takes
+    it, the older one by a restart, serves exactly what the manifest says, and the config ends as it
+    began.
     """
     swap = serve(host, engine, behave=behave)
     host.write_manifest(CHAT)
     plan = host.run("--plan")
-    assert (plan.code, f"container {swap.name} restarts" in plan.out) == (0, True)
+    taking = {"2025": "restarts", "2026": "reloads"}[behave]
+    assert (plan.code, f"container {swap.name} {taking}" in plan.out) == (0, True)
     host.apply()
     assert swap.model_ids() == {"mine", "chat"}
     assert f"-m {CHAT_INSIDE}" in host.config.read_text()
@@ -79,7 +83,7 @@ def test_add_change_and_removal_reach_the_running_server(
     host.write_manifest(CHAT + CODE + "    serve: {name: Coder}\n")
     host.apply()
     assert swap.model_ids() == {"mine", "chat", "code"}
-    assert started_at(swap) != since
+    assert (started_at(swap) != since) is (behave == "2025")
     host.write_manifest("")
     host.apply("--allow-prune")
     assert swap.model_ids() == {"mine"}
@@ -104,7 +108,7 @@ def test_config_that_the_server_refuses_is_rolled_back(host: Sandbox, engine: En
     host.apply()
     before = host.snapshot(with_state=False)
     config, lock = host.config.read_bytes(), host.lock.read_bytes()
-    host.write_manifest(CHAT + CODE + "    serve: {ttl: -7}\n")
+    host.write_manifest(CHAT + CODE + CRASHING)
     result = host.run("--yes")
     assert result.code == 5, result.out + result.err
     assert "container log:" in result.err
@@ -118,6 +122,21 @@ def test_config_that_the_server_refuses_is_rolled_back(host: Sandbox, engine: En
     host.apply()
     assert swap.model_ids() == {"mine", "chat", "code"}
     assert [item for item in host.hub.requests if item.origin == "cdn"] == []
+
+
+@pytest.mark.parametrize(("behave", "code"), [("2025", 0), ("2026", 1)])
+def test_running_version_judges_what_it_would_be_given(
+    host: Sandbox, engine: Engine, behave: str, code: int
+) -> None:
+    """What the server that runs would refuse is refused before anything is done, and nothing else:
+    only newer builds mind a `ttl` below -1.
+    """
+    swap = serve(host, engine, behave=behave)
+    host.write_manifest(CHAT + "    serve: {ttl: -7}\n")
+    result = host.run("--yes")
+    assert result.code == code, result.out + result.err
+    assert ("models.chat.ttl" in result.err) == bool(code)
+    assert ("chat" in swap.model_ids()) == (not code)
 
 
 def test_unhealthy_server_is_rolled_back(host: Sandbox, engine: Engine) -> None:
@@ -144,7 +163,7 @@ def test_replaced_bytes_come_back_when_the_gate_fails(host: Sandbox, engine: Eng
     old = host.model_files()["acme/chat-GGUF/chat-Q4_K_M.gguf"]
     new = host.add_repo("acme/chat-GGUF", seed=9)["chat-Q4_K_M.gguf"]
     assert host.run("update", "chat").code == 0
-    host.write_manifest(CHAT + "    serve: {ttl: -7}\n")
+    host.write_manifest(CHAT + CRASHING)
     assert host.run("--yes").code == 5
     assert host.model_files()["acme/chat-GGUF/chat-Q4_K_M.gguf"] == old
     assert swap.model_ids() == {"mine", "chat"}
@@ -222,7 +241,7 @@ def test_watch_follows_an_edited_manifest(host: Sandbox, engine: Engine) -> None
         wait_for(lambda: "chat" in _listed(swap), "chat to be served", seconds=40)
         host.write_manifest(CHAT + CODE)
         wait_for(lambda: "code" in _listed(swap), "code to be served", seconds=40)
-        host.write_manifest(CHAT + CODE + "    serve: {ttl: -7}\n")
+        host.write_manifest(CHAT + CODE + CRASHING)
         assert process.stderr is not None
         for line in process.stderr:
             if "not tried again until it changes" in line:
