@@ -273,14 +273,14 @@ def test_nobody_to_ask_means_no(host: Sandbox) -> None:
     assert CODE_PATH in host.model_files()
 
 
-def test_model_that_something_else_names_is_not_taken_out(host: Sandbox) -> None:
-    """A removal that would leave a group naming a model that is gone is refused, with the line."""
+def test_model_that_something_else_needs_is_not_taken_out(host: Sandbox) -> None:
+    """A removal that would leave a selector without any target is refused, with the line."""
     host.add_repo("acme/chat-GGUF")
     host.add_repo("acme/code-GGUF", seed=2)
     host.write_manifest(CHAT + CODE)
     host.apply()
-    host.config.write_text(host.config.read_text() + "groups:\n  g:\n    members: [chat, mine]\n")
-    line = host.config.read_text().splitlines().index("    members: [chat, mine]") + 1
+    host.config.write_text(host.config.read_text() + "selectors:\n  s:\n    targets: [chat]\n")
+    line = host.config.read_text().splitlines().index("    targets: [chat]") + 1
     host.write_manifest(CODE)
     refused = host.run("--yes")
     assert refused.code == 1
