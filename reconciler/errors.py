@@ -166,6 +166,14 @@ class ServerUnreachable(Waiting):
     """llama-swap does not answer on its own URL, or refuses our key."""
 
 
+class KeyRefused(ServerUnreachable):
+    """llama-swap asks for another API key than the one it was `sent`, or for one at all."""
+
+    def __init__(self, message: str, *, hint: str = "", sent: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.sent = sent
+
+
 class InventoryDamaged(ReconcilerError):
     """The inventory is no database any more; what is ours can be worked out without it."""
 

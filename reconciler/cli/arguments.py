@@ -20,7 +20,7 @@ from reconciler.errors import UsageError
 
 _DESCRIPTION = """\
 Make this llama-swap host serve what a manifest says: plan, fetch, verify, write
-the config, restart, check health, and roll back if it is not healthy.
+the config, reload, check health, and roll back if it is not healthy.
 
 Without a command it plans, shows the plan, asks where something would be
 removed or replaced, and applies it."""
@@ -32,6 +32,8 @@ manifest · 3 changes pending · 4 a model failed, the rest is applied ·
 
 _HELP_HINT = "see `reconcile --help`"
 _MODES = ("--plan", "--watch")
+# The commands that plan first, as the main job does.
+_PLANNED = ("rollback", "prune")
 _MOST_SHOWN = 1_000_000
 
 
@@ -63,7 +65,8 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise _unknown(parser, options.verb, unknown)
-    if options.verb and (options.plan or options.watch):
+    planned = options.plan and options.verb not in _PLANNED
+    if options.verb and (planned or options.watch):
         mode = "--plan" if options.plan else "--watch"
         raise UsageError(
             f"{mode} is for the main job, and {options.verb} is a command of its own",
@@ -154,7 +157,27 @@ def build_parser() -> ArgumentParser:
     repair.add_argument(
         "--fresh", action="store_true", help="do not continue a check that was cut short"
     )
+    rollback = verb("rollback", "go back to an earlier generation, as history shows them", "[N] ")
+    rollback.add_argument(
+        "generation", nargs="?", type=_whole, metavar="N", help="which (the one before this)"
+    )
+    prune = verb("prune", "delete old trash and stale partial downloads for good")
+    prune.add_argument("--trash", action="store_true", help="all of the trash, however new")
+    prune.add_argument(
+        "--partials-older-than",
+        metavar="AGE",
+        help="partial downloads that nobody wrote to for so long (7d)",
+    )
+    prune.add_argument(
+        "--all", action="store_true", help="all of the trash and every partial download"
+    )
+    for planned in (rollback, prune):
+        # Before the command it means the same, so that here nothing is set where it is not given.
+        planned.add_argument(
+            "--plan", action="store_true", default=SUPPRESS, help="show it, and change nothing"
+        )
     verb("diff", "show what the next run would change in llama-swap's config, and nothing else")
+    verb("doctor", "find what is wrong around llama-swap, and how to mend it")
     verb("validate", "check the manifest's text alone")
     verb("schema", "print the manifest's JSON Schema, for editors")
     verb("demo", "show the whole loop on an embedded hub: no network, no Docker")
@@ -170,8 +193,19 @@ def _common_options() -> _Parser:
     where.add_argument(
         "--config-dir", metavar="PATH", help="the folder of configs that llama-swap merges"
     )
-    where.add_argument("--runtime", choices=("docker", "none"), help="what runs llama-swap")
-    where.add_argument("--container", metavar="NAME", help="its container (llama-swap)")
+    where.add_argument(
+        "--runtime", choices=("docker", "command", "none"), help="what runs llama-swap"
+    )
+    where.add_argument(
+        "--docker-host",
+        metavar="URL",
+        help="the Docker engine, as in DOCKER_HOST, which it wins over",
+    )
+    where.add_argument(
+        "--container",
+        metavar="NAME",
+        help="its container (llama-swap); also label:KEY=VALUE, compose:PROJECT/SERVICE",
+    )
     where.add_argument(
         "--path-map",
         action="append",
@@ -199,6 +233,32 @@ def _common_options() -> _Parser:
     )
     what.add_argument(
         "--health-timeout", metavar="SECONDS", help="how long the health gate may take (60)"
+    )
+    what.add_argument(
+        "--reload",
+        choices=("auto", "watch", "signal", "restart", "none"),
+        help="how llama-swap takes a changed config (auto: the gentlest way that works)",
+    )
+    what.add_argument(
+        "--drain",
+        metavar="DURATION",
+        help="how long requests in flight are waited for: 90s, 5m (5m)",
+    )
+    what.add_argument(
+        "--drain-then",
+        choices=("reload", "wait"),
+        help="what comes after that: reload all the same, or wait on (reload)",
+    )
+    what.add_argument(
+        "--restart-window",
+        metavar="TIMES",
+        help="when llama-swap may be disturbed: 03:00-05:00, or off for any time",
+    )
+    what.add_argument(
+        "--probe", action="store_true", help="have each changed model load and answer one token"
+    )
+    what.add_argument(
+        "--warm", action="store_true", help="load again what was loaded before a reload"
     )
     what.add_argument(
         "--limit-rate", metavar="RATE", help="bytes per second to fetch at most: 20M, 5MiB (off)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from reconciler.adapters.llamaswap.config_file import ConfigFile
 from reconciler.adapters.llamaswap.config_folder import ConfigFolder
 from reconciler.cli.settings import Settings
-from reconciler.core.observed import RuntimeState, RuntimeStatus
+from reconciler.core.observed import RuntimeState
 from reconciler.core.siblings import OUR_FILE
 from reconciler.errors import ReconcilerError, UsageError
 
@@ -27,7 +27,7 @@ def open_config(
     folder = settings.config_dir or (Path(state.config_dir) if state.config_dir else None)
     own = settings.config or (folder / OUR_FILE if folder else found)
     if own is None:
-        if state.status is not RuntimeStatus.UNMANAGED:
+        if state.is_container:
             raise UsageError(
                 f"container {state.name} does not say where its config lies on this host",
                 hint="name it with --config PATH (or RECONCILER_CONFIG)",

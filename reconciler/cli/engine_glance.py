@@ -32,12 +32,16 @@ def glance_at_engine(settings: Settings) -> EngineGlance | None:
     """
     if settings.runtime == "none":
         return EngineGlance()
-    from reconciler.adapters.runtime.endpoint import find_endpoint
+    if settings.runtime == "command":
+        # What a command tells is known to nobody but who runs it.
+        return None
+    from reconciler.adapters.runtime.endpoint import find_endpoints
     from reconciler.adapters.runtime.glance import glance
 
     try:
-        endpoint = find_endpoint(None, environ=settings.environment)
-        if endpoint.socket is None:
+        endpoint, *others = find_endpoints(settings.docker_host, environ=settings.environment)
+        # Which of several engines has the container is not for a glance to find out.
+        if others or endpoint.socket is None:
             return None
         if not endpoint.socket.exists():
             return EngineGlance(found_by=(*endpoint.found_by, endpoint.socket))

@@ -9,6 +9,7 @@ from reconciler.core.plan import Plan
 
 FORMAT_VERSION: Final = 1
 _NAMES: Final = {
+    "EmptyTrash": "empty_trash",
     "SetEntry": "set_entry",
     "RemoveEntry": "remove_entry",
     "EditReference": "edit_reference",

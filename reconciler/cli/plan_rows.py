@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from reconciler.core.actions import Action, Adopt, Download, Forget, Place, Prune, Replace
+from reconciler.cli.terminal import counted
+from reconciler.core.actions import (
+    Action,
+    Adopt,
+    Download,
+    EmptyTrash,
+    Forget,
+    Place,
+    Prune,
+    Replace,
+)
 from reconciler.core.names import ModelId, RelPath
 from reconciler.core.plan import Plan
 from reconciler.core.sizes import human_bytes
@@ -32,6 +42,20 @@ def model_rows(plan: Plan, model: ModelId) -> tuple[FileRow, ...]:
     fetched = {item.path for item in plan.actions if isinstance(item, Download | Adopt)}
     rows = (_brought(action, model, replaced, fetched) for action in plan.actions)
     return _fold(row for row in rows if row is not None)
+
+
+def room_rows(plan: Plan) -> tuple[FileRow, ...]:
+    """Give what is deleted for good before anything is brought."""
+    return tuple(
+        FileRow(
+            verb="delete",
+            path=f"trash/{item.run}",
+            size_bytes=item.frees_bytes,
+            why=f"{counted(item.files, 'file')} in the trash: {item.reason}",
+        )
+        for item in plan.actions
+        if isinstance(item, EmptyTrash)
+    )
 
 
 def leftover_rows(plan: Plan) -> tuple[FileRow, ...]:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from reconciler.cli.diff_text import render_diff
-from reconciler.cli.plan_rows import FileRow, leftover_rows, model_rows
+from reconciler.cli.plan_rows import FileRow, leftover_rows, model_rows, room_rows
 from reconciler.cli.terminal import Style, counted, shortened
 from reconciler.core.actions import EditReference, RemoveEntry, Rename, SetEntry
 from reconciler.core.config_diff import diff_lines
@@ -45,6 +45,7 @@ def render_plan(
     """
     kinds = kinds_of_change(plan, ledger)
     lines = [_headline(plan, kinds, style), ""]
+    lines += _room(plan, style)
     for model, kind in kinds.items():
         lines += _model(plan, model, kind, style)
     lines += _leftovers(plan, style)
@@ -148,6 +149,15 @@ def _group(move: GroupMove) -> str:
     leaves = f"leaves {move.leaves}{' (which goes)' if move.removes else ''}" if move.leaves else ""
     again = "taken out by hand" if move.again else ""
     return ", ".join(filter(None, (leaves, joins, again)))
+
+
+def _room(plan: Plan, style: Style) -> Iterator[str]:
+    rows = room_rows(plan)
+    if rows:
+        yield "First, to make room:"
+        for row in rows:
+            yield from _file_lines(row, style)
+        yield ""
 
 
 def _leftovers(plan: Plan, style: Style) -> Iterator[str]:

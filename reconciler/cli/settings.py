@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.cli.quantities import parse_duration, parse_rate
+from reconciler.core.generations import GENERATIONS_KEPT
 from reconciler.core.observed import PathMapping
 from reconciler.core.sizes import parse_bytes
 from reconciler.core.windows import Window, parse_windows
@@ -23,6 +25,8 @@ _MOST_HOURS = 876_600
 # A digest of eight characters, and as much of a name as tells people something.
 _SHORTEST_KEY = 24
 _MOST_READERS = 64
+# The one that stands, and the one before it.
+_FEWEST_GENERATIONS = 2
 _TRUE = {"1", "on", "yes", "true"}
 _FALSE = {"", "0", "off", "no", "false"}
 
@@ -40,7 +44,13 @@ class Settings:
     config: Path | None = None
     config_dir: Path | None = None
     runtime: str | None = None
+    docker_host: str | None = None
     container: str = "llama-swap"
+    reload_command: tuple[str, ...] = ()
+    restart_command: tuple[str, ...] = ()
+    health_command: tuple[str, ...] = ()
+    log_command: tuple[str, ...] = ()
+    command_timeout: float = 120.0
     path_map: tuple[PathMapping, ...] = ()
     llama_swap_url: str | None = None
     llama_swap_api_key: str | None = None
@@ -56,12 +66,20 @@ class Settings:
     detailed_exitcode: bool = False
     lock_timeout: float = 30.0
     health_timeout: float = 60.0
+    reload: str = "auto"
     disk_reserve: int = 2**30
     download_window: tuple[Window, ...] = ()
+    drain: float = 300.0
+    drain_then: str = "reload"
+    restart_window: tuple[Window, ...] = ()
+    probe: bool = False
+    warm: bool = False
     limit_rate: int | None = None
     hash_jobs: int | None = None
     metadata_ttl: float = 86400.0
     max_backups: int = 3
+    trash_ttl: float = 7 * 86_400.0
+    generations: int = GENERATIONS_KEPT
     resync: float = 600.0
     debounce: float = 0.3
     sync_mode: str = "auto"
@@ -177,6 +195,23 @@ def _number(given: object) -> float:
     return number
 
 
+def _seconds(given: object) -> float:
+    if not (seconds := _number(given)):
+        raise ValueError(f"{given!r} leaves no time")
+    return seconds
+
+
+def _command(given: object) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(str(given)))
+    except ValueError as error:
+        # A command may hold a secret, so it is not shown.
+        raise ValueError(f"is no command: {str(error).lower()}") from None
+    if not words or not words[0]:
+        raise ValueError("names no program")
+    return words
+
+
 def _count(given: object) -> int:
     text = str(given).strip()
     if not text.isdecimal():
@@ -199,6 +234,12 @@ def _key_length(given: object) -> int:
     if length < _SHORTEST_KEY:
         raise ValueError(f"{given!r} leaves no room for a name: {_SHORTEST_KEY} is the least")
     return length
+
+
+def _generations(given: object) -> int:
+    if (count := _count(given)) < _FEWEST_GENERATIONS:
+        raise ValueError(f"{given!r} leaves none to go back to: {_FEWEST_GENERATIONS} is the least")
+    return count
 
 
 def _readers(given: object) -> int | None:
@@ -262,8 +303,14 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "state_dir": _folder,
     "config": _path,
     "config_dir": _path,
-    "runtime": _choice("docker", "none"),
+    "runtime": _choice("docker", "command", "none"),
+    "docker_host": _text,
     "container": _text,
+    "reload_command": _command,
+    "restart_command": _command,
+    "health_command": _command,
+    "log_command": _command,
+    "command_timeout": _seconds,
     "path_map": _path_map,
     "llama_swap_url": _text,
     "llama_swap_api_key": _text,
@@ -279,12 +326,20 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "detailed_exitcode": _flag,
     "lock_timeout": _number,
     "health_timeout": _number,
+    "reload": _choice("auto", "watch", "signal", "restart", "none"),
     "disk_reserve": _size,
     "download_window": parse_windows,
+    "drain": parse_duration,
+    "drain_then": _choice("reload", "wait"),
+    "restart_window": parse_windows,
+    "probe": _flag,
+    "warm": _flag,
     "limit_rate": parse_rate,
     "hash_jobs": _readers,
     "metadata_ttl": parse_duration,
     "max_backups": _count,
+    "trash_ttl": parse_duration,
+    "generations": _generations,
     "resync": _number,
     "debounce": _number,
     "sync_mode": _choice("auto", "incremental", "full"),

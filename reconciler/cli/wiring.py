@@ -22,11 +22,12 @@ from reconciler.cli.moved_pins import find_moved_pins
 from reconciler.cli.network import Network
 from reconciler.cli.settings import Settings
 from reconciler.core.manifest import Manifest
-from reconciler.core.observed import RuntimeState, RuntimeStatus
+from reconciler.core.observed import RuntimeState
+from reconciler.core.patience import Patience
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.ports.serving import Runtime
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
-from reconciler.core.windows import ANY_TIME, DownloadTimes
+from reconciler.core.windows import ANY_TIME, OpenTimes, Window
 from reconciler.engine.host import Host
 from reconciler.errors import Fault, ManifestInvalid, ReconcilerError, UsageError
 
@@ -79,9 +80,9 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
         ReconcilerError: the models folder is not there, or its inventory is damaged.
     """
     clock = SystemClock()
-    runtime = _runtime(settings, reporter)
+    runtime = open_runtime(settings, reporter)
     state = runtime.observe()
-    folder = ModelsFolder(_models_dir(settings, state))
+    folder = ModelsFolder(models_dir_of(settings, state))
     config, config_folder = open_config(settings, state)
     lock_path = lock_path_of(settings.manifest)
     with (
@@ -120,12 +121,19 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
             config_path=str(config.path) if config else None,
             config_folder=config_folder,
             runtime=runtime,
-            open_server=lambda url: _server(url, find_api_key(settings, config, config_folder)),
+            open_server=lambda url: open_server(url, find_api_key(settings, config, config_folder)),
             clock=clock,
             reporter=reporter,
             llama_server=_llama_server(settings, state),
             health_timeout_seconds=settings.health_timeout,
-            download_times=_download_times(settings),
+            trash_ttl_seconds=settings.trash_ttl,
+            generations_kept=settings.generations,
+            reload=settings.reload,
+            download_times=_times(settings.download_window, settings),
+            restart_times=_times(settings.restart_window, settings),
+            patience=Patience(seconds=settings.drain, waits_on=settings.drain_then == "wait"),
+            probe=settings.probe,
+            warm=settings.warm,
             opened_from=(*kept.opened_from, moved_path),
             remembered=kept.remembered,
             state=kept.state,
@@ -139,7 +147,7 @@ def find_models_dir(settings: Settings, reporter: Reporter) -> Path:
     """
     if settings.models_dir is not None:
         return settings.models_dir
-    return _models_dir(settings, _runtime(settings, reporter).observe())
+    return models_dir_of(settings, open_runtime(settings, reporter).observe())
 
 
 @contextmanager
@@ -202,15 +210,28 @@ def _how_to_begin(manifest: Path) -> str:
     return _STARTER.format(file=file)
 
 
-def _runtime(settings: Settings, reporter: Reporter) -> Runtime:
+def open_runtime(settings: Settings, reporter: Reporter) -> Runtime:
+    """Give what runs llama-swap, as it is named, else as it is found; it is not looked at yet.
+
+    Raises:
+        UsageError: what it needs is not named.
+        ReconcilerError: which container is meant cannot be told.
+    """
     from reconciler.adapters.runtime.docker import DockerRuntime, find_container
     from reconciler.adapters.runtime.told import ToldRuntime
     from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 
     kind = settings.runtime
     if kind is None:
+        if settings.reload_command or settings.restart_command:
+            raise UsageError(
+                "a command is named that reloads or restarts llama-swap, and no runtime",
+                hint="say --runtime command (or RECONCILER_RUNTIME=command) if it is to be used",
+            )
         try:
-            found = find_container(settings.container, environ=settings.environment)
+            found = find_container(
+                settings.container, settings.docker_host, environ=settings.environment
+            )
         except ReconcilerError as error:
             reporter.warn(
                 f"{error.message}; llama-swap is taken to run outside Docker",
@@ -219,12 +240,43 @@ def _runtime(settings: Settings, reporter: Reporter) -> Runtime:
             found = False
         kind = "docker" if found else "none"
     runtime: Runtime = UnmanagedRuntime()
-    if kind == "docker":
-        runtime = DockerRuntime(container=settings.container, environ=settings.environment)
+    if kind == "command":
+        runtime = _command_runtime(settings)
+    elif kind == "docker":
+        runtime = DockerRuntime(
+            container=settings.container,
+            endpoint=settings.docker_host,
+            environ=settings.environment,
+        )
     return ToldRuntime(runtime, url=settings.llama_swap_url, mappings=settings.path_map)
 
 
-def _models_dir(settings: Settings, state: RuntimeState) -> Path:
+def _command_runtime(settings: Settings) -> Runtime:
+    from reconciler.adapters.runtime.command import CommandRuntime, Commands
+
+    if not (settings.reload_command or settings.restart_command):
+        raise UsageError(
+            "--runtime command: no command is named that makes llama-swap read its config",
+            hint="set RECONCILER_RESTART_COMMAND, RECONCILER_RELOAD_COMMAND, or both",
+        )
+    if settings.llama_swap_url is None:
+        raise UsageError(
+            "--runtime command: it is not known where llama-swap answers",
+            hint="set RECONCILER_LLAMA_SWAP_URL, such as http://127.0.0.1:8080",
+        )
+    commands = Commands(
+        reload=settings.reload_command,
+        restart=settings.restart_command,
+        health=settings.health_command,
+        log=settings.log_command,
+    )
+    return CommandRuntime(
+        commands, environ=settings.environment, timeout_seconds=settings.command_timeout
+    )
+
+
+def models_dir_of(settings: Settings, state: RuntimeState) -> Path:
+    """Give the models folder as it is named, else as it is mounted. Raises `UsageError`."""
     if settings.models_dir is not None:
         return settings.models_dir
     for mapping in state.mappings:
@@ -240,17 +292,17 @@ def _models_dir(settings: Settings, state: RuntimeState) -> Path:
 def _llama_server(settings: Settings, state: RuntimeState) -> str:
     if settings.llama_server:
         return settings.llama_server
-    return _HOST_SERVER if state.status is RuntimeStatus.UNMANAGED else _DOCKER_SERVER
+    return _DOCKER_SERVER if state.is_container else _HOST_SERVER
 
 
-def _download_times(settings: Settings) -> DownloadTimes:
-    if not settings.download_window:
+def _times(windows: tuple[Window, ...], settings: Settings) -> OpenTimes:
+    if not windows:
         return ANY_TIME
-    zone = local_zone(settings.environment)
-    return DownloadTimes(windows=settings.download_window, zone=zone)
+    return OpenTimes(windows=windows, zone=local_zone(settings.environment))
 
 
-def _server(url: str, api_key: str | None) -> Server:
+def open_server(url: str, api_key: str | None) -> Server:
+    """Give llama-swap's HTTP interface at `url`; nothing is asked yet."""
     from reconciler.adapters.llamaswap.api import LlamaSwapServer
 
     return LlamaSwapServer(url, api_key=api_key)

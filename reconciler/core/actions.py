@@ -11,7 +11,22 @@ from reconciler.core.copies import Store
 from reconciler.core.llamaswap.groups import GroupMove
 from reconciler.core.names import ModelId, RelPath, Sha256
 from reconciler.core.ownership import FieldChange
+from reconciler.core.reload import Strategy
 from reconciler.core.source import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyTrash:
+    """Delete for good what `run` took away, so that there is room for what is brought.
+
+    `frees_bytes` of its `size_bytes` have no other name on this disk.
+    """
+
+    run: str
+    files: int
+    size_bytes: int
+    frees_bytes: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +137,32 @@ class EditReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """Have llama-swap take its config anew, without an end of the container.
+
+    `strategy` is the way that is tried first; `how` says what makes that one work.
+    """
+
+    container: str
+    strategy: Strategy
+    how: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
     """Restart the container, so that llama-swap serves what the config says."""
 
     container: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unload:
+    """Stop models whose bytes change under a path that stays, so that they load the new ones."""
+
+    container: str
+    models: tuple[ModelId, ...]
     reason: str
 
 
@@ -148,7 +185,8 @@ class Forget:
 
 
 Action = (
-    Download
+    EmptyTrash
+    | Download
     | Adopt
     | Place
     | Replace
@@ -156,7 +194,9 @@ Action = (
     | SetEntry
     | RemoveEntry
     | EditReference
+    | Reload
     | Restart
+    | Unload
     | Prune
     | Forget
 )

@@ -13,7 +13,7 @@ from reconciler.core.names import STATE_FOLDER, ModelId
 from reconciler.core.observed import Observed
 from reconciler.core.refusal import Refusal
 from reconciler.core.sizes import human_bytes
-from reconciler.core.space import needed_bytes
+from reconciler.core.space import emptied_bytes, needed_bytes
 
 
 def guard_removals(
@@ -70,7 +70,7 @@ def guard_room(
     """
     refusals = []
     needed = needed_bytes(actions, observed)
-    free = observed.room.free_bytes
+    free = observed.room.free_bytes + emptied_bytes(actions)
     missing = needed + reserve_bytes - free
     if needed and missing > 0:
         spare = f", and {human_bytes(reserve_bytes)} stay free" if reserve_bytes else ""
@@ -84,7 +84,8 @@ def guard_room(
     config = observed.config_room
     if config is None or not config_bytes:
         return tuple(refusals)
-    left = config.free_bytes - (needed if config.device == observed.room.device else 0)
+    emptied = emptied_bytes(actions) if config.device == observed.room.device else 0
+    left = config.free_bytes + emptied - (needed if config.device == observed.room.device else 0)
     if left < config_bytes and not refusals:
         message = (
             f"{observed.config_path} has no room for its new text and a backup of the old one: "
@@ -162,7 +163,7 @@ def _how_to_make_room(actions: Iterable[Action], observed: Observed, missing_byt
     if observed.trash_bytes:
         ways.append(
             f"{human_bytes(observed.trash_bytes)} of it lie in "
-            f"{observed.models_dir}/{STATE_FOLDER}/trash, which may be deleted"
+            f"{observed.models_dir}/{STATE_FOLDER}/trash: `reconcile prune --trash` deletes them"
         )
     if any(
         isinstance(item, Replace) or (isinstance(item, Prune) and item.to_trash) for item in actions

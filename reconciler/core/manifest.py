@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from reconciler.core.names import ModelId, Sha256
 from reconciler.core.source import Source
 from reconciler.core.values import Json
+
+if TYPE_CHECKING:
+    from reconciler.core.reading.manifest_file import ManifestText
 
 
 class Prune(StrEnum):
@@ -85,9 +89,13 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All declared models, by ID, and the policy. `digest` is the sha256 of the files' bytes."""
+    """All declared models, by ID, and the policy. `digest` is the sha256 of the files' bytes.
+
+    `texts` are the files themselves.
+    """
 
     models: Mapping[ModelId, ModelSpec]
     policy: Policy
     paths: tuple[str, ...]
     digest: Sha256
+    texts: tuple[ManifestText, ...] = field(default=(), compare=False, repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from reconciler.core.names import RelPath
-from reconciler.core.observed import Observed, PathMapping, RuntimeStatus
+from reconciler.core.observed import Observed, PathMapping
 from reconciler.errors import Refused
 
 
@@ -28,7 +28,7 @@ def as_served(path: RelPath, observed: Observed) -> str:
     """
     host = f"{observed.models_dir}/{path}"
     runtime = observed.runtime
-    if runtime.status is RuntimeStatus.UNMANAGED and not runtime.mappings:
+    if not runtime.is_container and not runtime.mappings:
         # llama-swap runs on this host as we do, and sees what we see.
         return host
     inside = to_container(host, runtime.mappings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.copies import Copy
 from reconciler.core.filesystems import Mount, Room
+from reconciler.core.keeping import TrashedRun
 from reconciler.core.names import RelPath, Sha256
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ class RuntimeStatus(StrEnum):
     UNMANAGED = "unmanaged"
 
 
+class Sight(StrEnum):
+    """How what runs llama-swap sees a path."""
+
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+    READABLE = "readable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathMapping:
     """One folder or file as seen from both sides: here on the host, and inside the container."""
@@ -86,11 +95,22 @@ class PathMapping:
 class RuntimeState:
     """What runs llama-swap, and how it sees our files.
 
-    `kind` is `docker` or `none`. `endpoint` and `id` say which engine and container, for the plan.
-    `mappings` are the container's mounts; `config_path` is llama-swap's config as a path here (None
-    where it cannot be told); `config_is_mount` says that this one file is a mount of its own, so
-    that a rename would not be seen inside. `config_dir` is the folder whose configs it merges, as a
-    path here (None: it was started without one). `url` is where it answers (None: unknown).
+    `kind` is `docker`, `command` or `none`. `endpoint` and `id` say which engine and container, for
+    the plan. `mappings` are the container's mounts; `config_path` is llama-swap's config as a path
+    here (None where it cannot be told); `config_is_mount` says that this one file is a mount of its
+    own, so that a rename would not be seen inside. `config_dir` is the folder whose configs it
+    merges, as a path here (None: it was started without one). `url` is where it answers (None:
+    unknown).
+
+    `config_inside` is the config's path as llama-swap names it, `config_dir_inside` the folder's.
+    `watches` says whether llama-swap watches its config by itself (None: not known, which is not
+    the same as no). `restart_policy` is the engine's word ("no", "always", "unless-stopped",
+    "on-failure"; empty: not known), `is_restarting` that it is between two starts right now, and
+    `stop_grace_seconds` what the engine gives it to end (None: not known). `user` is who it was
+    told to run as, `listen_port` where llama-swap listens inside, and `command` what it was made
+    with, without its entrypoint. `problems` are what could not be
+    found out, and why. `reloads_by` says, of the kind `command`, for which of `signal` and
+    `restart` there is a command, the gentler first.
     """
 
     kind: str
@@ -103,6 +123,29 @@ class RuntimeState:
     config_is_mount: bool = False
     config_dir: str | None = None
     url: str | None = None
+    config_inside: str | None = None
+    config_dir_inside: str | None = None
+    watches: bool | None = None
+    restart_policy: str = ""
+    is_restarting: bool = False
+    stop_grace_seconds: int | None = None
+    user: str = ""
+    has_health_check: bool = False
+    listen_port: str = ""
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    reloads_by: tuple[str, ...] = ()
+
+    @property
+    def is_container(self) -> bool:
+        """Whether it sees files through mounts; else it sees them as this host does."""
+        return self.kind == "docker"
+
+    @property
+    def called(self) -> str:
+        """What a message calls it."""
+        return f"container {self.name}" if self.name else "llama-swap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +163,8 @@ class Observed:
     The rest is looked at only where bytes are wanted: `mount` and `config_mount` are what both lie
     on (None: not known), `staged_disk_bytes` what a wanted digest takes up on the disk already,
     `shared` those that can be taken from a file of this machine without a copy, and `trash_bytes`
-    what emptying the trash would free. `on_disk` is None unless the manifest asks for files that no
-    model declares.
+    what emptying the trash would free, `trash` what is in it, run by run. `on_disk` is None unless
+    the manifest asks for files that no model declares.
 
     `siblings` are the other files that llama-swap merges with the config, None where it reads no
     folder of them. `old_config` is the bytes of the file that the ledger says our entries stand in,
@@ -150,6 +193,7 @@ class Observed:
     staged_disk_bytes: Mapping[Sha256, int] = field(default_factory=dict)
     shared: frozenset[Sha256] = frozenset()
     trash_bytes: int = 0
+    trash: tuple[TrashedRun, ...] = ()
     on_disk: OnDisk | None = None
     version: int | None = None
     facts: Mapping[Sha256, GgufFacts] = field(default_factory=dict)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from reconciler.core.actions import (
     Action,
     Adopt,
     Download,
-    EditReference,
-    Place,
+    EmptyTrash,
     Prune,
     RemoveEntry,
     Rename,
     Replace,
-    Restart,
-    SetEntry,
 )
 from reconciler.core.config_change import change_config
 from reconciler.core.config_homes import guard_folder_version, guard_old_home
@@ -40,11 +37,12 @@ from reconciler.core.ledger_after import ledger_after
 from reconciler.core.llamaswap.version import NEWEST
 from reconciler.core.memberships import join_memberships
 from reconciler.core.names import ModelId
-from reconciler.core.observed import Observed, RuntimeStatus
+from reconciler.core.observed import Observed
 from reconciler.core.ownership import owned_in
 from reconciler.core.refusal import Refusal
 from reconciler.core.renames import rename_models
-from reconciler.core.space import freed_bytes, needed_bytes
+from reconciler.core.space import emptied_bytes, freed_bytes, needed_bytes, room_actions
+from reconciler.core.telling import container_note, tell_server
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config
 
@@ -121,7 +119,7 @@ class Plan:
     def takes_away(self) -> bool:
         """Whether it removes or replaces anything, so that a person should be asked first."""
         return bool(self.summary.removed) or any(
-            isinstance(item, Replace | RemoveEntry | Prune) for item in self.actions
+            isinstance(item, EmptyTrash | Replace | RemoveEntry | Prune) for item in self.actions
         )
 
 
@@ -134,11 +132,13 @@ def build_plan(
     allow_prune: bool = False,
     reserve_bytes: int = 0,
     max_key_length: int = LONGEST_KEY,
+    reload: str = "auto",
 ) -> Plan:
     """Decide everything one pass would do. `server` is llama-server's path in commands.
 
     `reserve_bytes` must stay free where the models lie, if anything is brought there.
-    `max_key_length` is how many characters the key of a generated entry may have.
+    `max_key_length` is how many characters the key of a generated entry may have. `reload` is how
+    llama-swap may be told of a change: what `ladder` takes.
 
     Raises:
         ConfigUnreadable: llama-swap's config, or a file that it is merged with, is not YAML that we
@@ -185,18 +185,30 @@ def build_plan(
     fetches = fetch_actions(differences.files, observed)
     places = place_actions(differences.files)
     removes = bool(differences.removed) or any(isinstance(item, Prune) for item in prunes)
-    restart = _restart(observed, ledger, config_changed=changed, places=places)
+    telling = tell_server(
+        desired,
+        observed,
+        ledger,
+        merged.view().data if merged else {},
+        config_changed=changed,
+        places=places,
+        asked=reload,
+    )
     actions = (
+        *room_actions((*fetches, *places), observed, reserve_bytes=reserve_bytes),
         *fetches,
         *places,
         *renaming.actions,
         *(change.actions if change else ()),
-        *restart,
+        *telling.actions,
         *prunes,
     )
     stalled = {**desired.stalled, **differences.foreign, **discovery.stalled}
     models = (*desired.models, *discovery.models)
-    summary = _summary(models, observed, ledger, differences, actions=actions, stalled=stalled)
+    summary = replace(
+        _summary(models, observed, ledger, differences, actions=actions, stalled=stalled),
+        container=container_note(observed, actions, asked=reload),
+    )
     touched = {*summary.added, *summary.updated, *stalled}
     return Plan(
         fingerprint=_fingerprint(desired, observed, ledger),
@@ -215,6 +227,7 @@ def build_plan(
             *guard_unmanaged_entries(
                 desired, observed, ledger, (*differences.removed, *renaming.models.values())
             ),
+            *telling.refusals,
             *old_home,
             *guard_folder_version(observed, changes_config=changed),
             *guard_read_only((*fetches, *places), observed, changes_config=changed),
@@ -245,26 +258,6 @@ def _judging(observed: Observed) -> int | None:
     return observed.version
 
 
-def _restart(
-    observed: Observed,
-    ledger: Ledger,
-    *,
-    config_changed: bool,
-    places: tuple[Place | Replace, ...],
-) -> tuple[Restart, ...]:
-    if observed.runtime.status is not RuntimeStatus.RUNNING:
-        return ()
-    if config_changed:
-        reason = "its config changes"
-    elif any(isinstance(item, Replace) for item in places):
-        reason = "it serves files whose bytes change"
-    elif ledger.reload_pending:
-        reason = "an earlier run was cut short before it could tell"
-    else:
-        return ()
-    return (Restart(container=observed.runtime.name, reason=reason),)
-
-
 def _summary(
     models: Sequence[ModelId],
     observed: Observed,
@@ -287,7 +280,7 @@ def _summary(
     trashed = sum(
         item.size_bytes for item in actions if isinstance(item, Prune) and item.to_trash
     ) + sum(item.old_bytes for item in actions if isinstance(item, Replace))
-    freed = freed_bytes(actions, observed)
+    freed = freed_bytes(actions, observed) + emptied_bytes(actions)
     return Summary(
         added=tuple(key for key in models if key not in ledger.models and key not in stalled),
         updated=tuple(key for key in models if key in ledger.models and key in touched),
@@ -297,27 +290,7 @@ def _summary(
         trash_bytes=trashed,
         freed_bytes=freed,
         disk_left_bytes=observed.room.free_bytes - needed_bytes(actions, observed) + freed,
-        container=_container_note(observed, actions),
     )
-
-
-def _container_note(observed: Observed, actions: tuple[Action, ...]) -> str:
-    """Say in a few words what becomes of the thing that runs llama-swap."""
-    name = observed.runtime.name
-    restart = next((item for item in actions if isinstance(item, Restart)), None)
-    match observed.runtime.status:
-        case RuntimeStatus.RUNNING if restart:
-            return f"container {name} restarts: {restart.reason}"
-        case RuntimeStatus.RUNNING:
-            return f"container {name} is left alone"
-        case RuntimeStatus.STOPPED:
-            return f"container {name} is stopped and stays so"
-        case RuntimeStatus.UNMANAGED:
-            changes = any(
-                isinstance(item, SetEntry | RemoveEntry | EditReference | Rename | Replace)
-                for item in actions
-            )
-            return "not managed: restart llama-swap yourself" if changes else "not managed"
 
 
 def _drift(desired: Desired, differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:

@@ -54,12 +54,17 @@ class RolloutState(StrEnum):
 class Rollout:
     """One rollout. The configs are whole texts; None where none is managed or none was there.
 
-    `listed_before` are the IDs that llama-swap listed before (None: it was not asked).
+    `tells` says that llama-swap must be told of it, or, on the way back, that it may know of it.
+    That is a reload, unless `unload` names the models that alone are to be stopped.
+    `listed_before` are the IDs that it listed before (None: it was not asked).
     `changes_lock` says that this run wrote the lock, whose text was `lock_before` and then
     `lock_after`; `moved_before` and `moved_after` are those of the pins that this host keeps for
     itself, which the rollout writes. `config_written` says that `config_after` has stood in the
     file, so that what differs from it was edited since. `reason` is why it failed; `unhealthy`,
-    that llama-swap did not come up with it.
+    that llama-swap did not come up with it, and `kept_old`, that it goes on as it was.
+
+    `manifest` are the files that ask for all this, as `manifest_to_text` gives them. `returns_to`
+    is the generation that it goes back to (0: it goes on); the rollout writes the lock then, too.
     """
 
     run: str
@@ -68,7 +73,7 @@ class Rollout:
     disposals: tuple[Disposal, ...]
     config_before: str | None
     config_after: str | None
-    restart: bool
+    tells: bool
     listed_before: tuple[str, ...] | None
     changes_lock: bool
     lock_before: str | None
@@ -77,9 +82,13 @@ class Rollout:
     ledger_after: Ledger
     moved_before: str | None = None
     moved_after: str | None = None
+    unload: tuple[str, ...] = ()
+    manifest: str = ""
+    returns_to: int = 0
     config_written: bool = False
     reason: str = ""
     unhealthy: bool = False
+    kept_old: bool = False
     state: RolloutState = RolloutState.STARTED
 
     @property
@@ -123,9 +132,14 @@ def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
 def rollout_from_json(document: Mapping[str, Any]) -> Rollout:
     """Read what `rollout_to_json` wrote. Raises KeyError, TypeError or ValueError otherwise."""
     listed = document["listed_before"]
+    document = dict(document)
+    # What earlier versions called it.
+    tells = document.pop("restart", None)
     return Rollout(
         **{
+            "tells": tells,
             **document,
+            "unload": tuple(document.get("unload", ())),
             "moves": tuple(
                 Move(
                     **{

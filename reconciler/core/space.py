@@ -1,7 +1,7 @@
 """How much room a plan needs before its first byte, and how much it gives back afterwards.
 
 Old bytes live until the health gate has passed, and what goes to the trash stays on its disk: so
-nothing that a plan takes away makes room for what it brings.
+nothing that a plan takes away makes room for what it brings. What was in the trash before may.
 """
 
 from __future__ import annotations
@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from reconciler.core.actions import Action, Adopt, Download, Place, Prune, Replace
+from reconciler.core.actions import (
+    Action,
+    Adopt,
+    Download,
+    EmptyTrash,
+    Place,
+    Prune,
+    Replace,
+)
+from reconciler.core.copies import Store
 from reconciler.core.file_actions import renamed_files
+from reconciler.core.keeping import runs_that_make_room
 from reconciler.core.names import Sha256
 from reconciler.core.observed import FileIdentity, Observed
 
@@ -35,6 +45,37 @@ def needed_bytes(actions: Sequence[Action], observed: Observed) -> int:
             case _:
                 pass
     return needed
+
+
+def room_actions(
+    actions: Sequence[Action], observed: Observed, *, reserve_bytes: int
+) -> tuple[EmptyTrash, ...]:
+    """Empty the trash, the oldest first, as far as `actions` lack room; not at all in vain.
+
+    What they take out of the trash stays there. `reserve_bytes` must stay free.
+    """
+    needed = needed_bytes(actions, observed)
+    missing = needed + reserve_bytes - observed.room.free_bytes
+    if not needed or missing <= 0:
+        return ()
+    wanted = [
+        item.source for item in actions if isinstance(item, Adopt) and item.store is Store.TRASH
+    ]
+    return tuple(
+        EmptyTrash(
+            run=item.run,
+            files=item.files,
+            size_bytes=item.size_bytes,
+            frees_bytes=item.frees_bytes,
+            reason="room is needed for what is brought",
+        )
+        for item in runs_that_make_room(observed.trash, missing, wanted=wanted)
+    )
+
+
+def emptied_bytes(actions: Iterable[Action]) -> int:
+    """Give how many bytes are free once the trash is emptied as far as a plan says."""
+    return sum(item.frees_bytes for item in actions if isinstance(item, EmptyTrash))
 
 
 def freed_bytes(actions: Iterable[Action], observed: Observed) -> int:

@@ -1,4 +1,4 @@
-"""When bytes may be fetched: windows of the day, by the clock on the wall."""
+"""When something may be done: windows of the day, by the clock on the wall."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _parse_window(text: str) -> Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadTimes:
+class OpenTimes:
     """The windows of every day in one time zone; without any, all times are open.
 
     What comes next is found by walking the clock minute by minute: that takes some milliseconds,
@@ -59,7 +59,7 @@ class DownloadTimes:
     zone: tzinfo = field(default=UTC)
 
     def is_open(self, now: datetime) -> bool:
-        """Whether bytes may be fetched at `now`, a time with its zone."""
+        """Whether it may be done at `now`, a time with its zone."""
         local = now.astimezone(self.zone)
         minute = local.hour * 60 + local.minute
         return not self.windows or any(minute in window for window in self.windows)
@@ -83,4 +83,4 @@ class DownloadTimes:
         return None
 
 
-ANY_TIME: Final = DownloadTimes()
+ANY_TIME: Final = OpenTimes()

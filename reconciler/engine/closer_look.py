@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.actions import Place, RemoveEntry, Replace, SetEntry
+from reconciler.core.actions import Place, Reload, RemoveEntry, Replace, Restart, SetEntry
 from reconciler.core.contents import telling_files
 from reconciler.core.desired import Desired
 from reconciler.core.llamaswap.version import parse_version
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 def look_closer(host: Host, desired: Desired, observed: Observed, plan: Plan) -> Observed:
     """Give `observed` with what else `plan` should have been decided on; itself where that is none.
 
-    The version is asked where an entry changes, or something is refused that another version might
-    take. A header that cannot be read now is left out.
+    The version is asked where an entry or a file changes or the config is to be taken anew, or
+    something is refused that another version might take. A header that cannot be read now is left
+    out.
     """
-    changes = any(isinstance(item, SetEntry | RemoveEntry) for item in plan.actions)
-    version = _running_version(host, observed.runtime) if changes or plan.refusals else None
+    changes = any(
+        isinstance(item, SetEntry | RemoveEntry | Reload | Restart | Place | Replace)
+        for item in plan.actions
+    )
+    version = running_version(host, observed.runtime) if changes or plan.refusals else None
     files = _files_to_read(plan, desired, version)
     facts = _facts_of(files, observed, host) if files else {}
     if version is None and not facts:
@@ -40,7 +44,7 @@ def look_closer(host: Host, desired: Desired, observed: Observed, plan: Plan) ->
     return replace(observed, version=version, facts=facts)
 
 
-def _running_version(host: Host, runtime: RuntimeState) -> int | None:
+def running_version(host: Host, runtime: RuntimeState) -> int | None:
     """Ask the llama-swap that runs for its version; None where it does not say."""
     if runtime.url is None or runtime.status is RuntimeStatus.STOPPED:
         return None

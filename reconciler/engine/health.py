@@ -36,7 +36,10 @@ class _Look:
 
 
 def pass_gate(host: Host, gate: Gate) -> GateResult:
-    """Wait until llama-swap is as the gate wants it, or until its time is up."""
+    """Wait until llama-swap is as the gate wants it, or until its time is up.
+
+    Where the host probes, each model that the gate calls changed must then load and answer.
+    """
     began = host.clock.monotonic()
     deadline = began + host.health_timeout_seconds
     healthy_at: float | None = None
@@ -46,7 +49,9 @@ def pass_gate(host: Host, gate: Gate) -> GateResult:
         if look.healthy and healthy_at is None:
             healthy_at = now
         if not look.problem or look.final or now >= deadline:
-            return GateResult(problem=look.problem, downtime_seconds=(healthy_at or now) - began)
+            downtime_seconds = (healthy_at or now) - began
+            problem = look.problem or _probe(host, gate)
+            return GateResult(problem=problem, downtime_seconds=downtime_seconds)
         host.clock.sleep(_POLL_SECONDS)
 
 
@@ -66,8 +71,9 @@ def _look(host: Host, gate: Gate) -> _Look:
     except RuntimeUnavailable as error:
         return _Look(problem=error.message)
     if state.status is not RuntimeStatus.RUNNING:
-        # A container that its engine starts again by itself would show as running.
-        return _Look(problem=f"container {state.name} has stopped", final=True)
+        # A container that its engine starts again by itself would show as running; of a service, a
+        # command may say that it does not run while it comes up.
+        return _Look(problem=f"{state.called} has stopped", final=state.is_container)
     if state.url is None:
         problem = f"container {state.name} publishes no port, so nothing can be asked of it"
         return _Look(problem=problem, final=True)
@@ -85,6 +91,18 @@ def _look(host: Host, gate: Gate) -> _Look:
         problem = f"{state.url}/v1/models still lists {', '.join(lingering)}"
         return _Look(problem=problem, healthy=True)
     return _Look(healthy=True)
+
+
+def _probe(host: Host, gate: Gate) -> str:
+    """Have each changed model answer; gives what is wrong with the first that does not."""
+    server = _server(host) if host.probe and gate.changed else None
+    if server is None:
+        return ""
+    for model in gate.changed:
+        host.reporter.say(f"asking {model} for an answer")
+        if problem := server.probe(model, gate.load_seconds):
+            return f"{model} does not answer: {problem}"
+    return ""
 
 
 def _server(host: Host) -> Server | None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.windows import ANY_TIME, DownloadTimes
+from reconciler.core.generations import GENERATIONS_KEPT
+from reconciler.core.patience import FIVE_MINUTES, Patience
+from reconciler.core.windows import ANY_TIME, OpenTimes
 
 if TYPE_CHECKING:
     # Most verbs need a few of the ports, and pay for no more.
@@ -27,10 +29,14 @@ class Host:
 
     `config` and `config_folder` are None where no llama-swap config is managed. `llama_server` is
     the path of the server in commands. `health_timeout_seconds` is how long the health gate may
-    take, and `download_times` say when bytes may be fetched. `moved` holds the pins that this host
-    keeps for itself. `opened_from` are the files that were read to open all this. `state` is the
+    take, `reload` how llama-swap may be told of a change (as `ladder` takes it), and
+    `download_times` say when bytes may be fetched. `moved` holds the pins that this host keeps for
+    itself. `opened_from` are the files that were read to open all this. `trash_ttl_seconds` is how
+    long what was taken away is kept, and `generations_kept` how many states are. `state` is the
     folder that inventory and run lock lie in. `remembered`: an earlier run is known to have applied
-    models to this models folder.
+    models to this models folder. `restart_times` say when llama-swap's work may be cut, and
+    `patience` how long it is waited for before; `probe`: changed models must answer, `warm`: what
+    was loaded is loaded again.
     """
 
     hub: Hub
@@ -53,7 +59,14 @@ class Host:
     reporter: Reporter
     llama_server: str
     health_timeout_seconds: float = 60.0
-    download_times: DownloadTimes = ANY_TIME
+    reload: str = "auto"
+    trash_ttl_seconds: float = 7 * 86_400.0
+    generations_kept: int = GENERATIONS_KEPT
+    download_times: OpenTimes = ANY_TIME
+    restart_times: OpenTimes = ANY_TIME
+    patience: Patience = FIVE_MINUTES
+    probe: bool = False
+    warm: bool = False
     opened_from: tuple[Path, ...] = ()
     remembered: bool = False
     state: Path = Path()

@@ -124,6 +124,37 @@ def _all_kept_here(before: HostPins, after: HostPins) -> HostPins:
     return replace(after, lock=before.lock, moved=moved, here=here)
 
 
+def pins_then(lock: bytes | None, moved: bytes | None, models: Mapping[ModelId, ModelSpec]) -> Lock:
+    """Give all pins that a host had, of `models`, by the bytes of both files of then."""
+    locked = parse_lock(lock, "the lock of then") if lock is not None else Lock()
+    kept = parse_moved_pins(moved, "the pins of then") if moved is not None else MovedPins()
+    return Lock(pins={**locked.pins, **counting_pins(locked, kept, models)})
+
+
+def turned_back(
+    host: Host, before: HostPins, pins: Lock, *, lock: bytes | None, moved: bytes | None
+) -> HostPins:
+    """Say what both files should hold so that `pins` count again: what they held then.
+
+    Pins that have moved since are not moved to again. A lock that cannot be written stays, which is
+    told.
+    """
+    kept = parse_moved_pins(moved, "the pins of then") if moved is not None else MovedPins()
+    moved_since = {key: pin for key, pin in before.moved.pins.items() if kept.pins.get(key) != pin}
+    kept = replace(kept, refused={**kept.refused, **before.moved.refused, **moved_since})
+    locked = parse_lock(lock, "the lock of then") if lock is not None else Lock()
+    if lock != before.texts.lock and not host.lock.is_writable():
+        host.reporter.say(f"{host.lock_path} cannot be written, so it stays as it is")
+        lock, locked = before.texts.lock, before.lock
+    return HostPins(
+        texts=PinTexts(lock=lock, moved=_as_text(kept)),
+        lock=locked,
+        moved=kept,
+        pins=pins,
+        here=frozenset(kept.pins),
+    )
+
+
 def with_moves(pins: HostPins, moves: Mapping[ModelId, Pin]) -> PinTexts:
     """Give the bytes of both files once `moves` are kept here; nothing is written."""
     if not moves:

@@ -14,7 +14,7 @@ from threading import Event
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Reporter
 from reconciler.engine.run import RunResult
-from reconciler.errors import ManifestInvalid, ReconcilerError, Waiting
+from reconciler.errors import ManifestInvalid, ReconcilerError, RuntimeUnavailable, Waiting
 
 _FIRST_RETRY_SECONDS = 5.0
 _LAST_RETRY_SECONDS = 300.0
@@ -85,7 +85,8 @@ def _pass(
         return found, False, 0.0
     except ReconcilerError as error:
         reporter.warn(error.message, error.hint)
-        return found, isinstance(error, Waiting), 0.0
+        # An engine, or a container, may come up after us.
+        return found, isinstance(error, Waiting | RuntimeUnavailable), 0.0
     now = contents()
     if result.prepared.changes_lock and now.lock != found.lock:
         found = replace(found, lock=now.lock)

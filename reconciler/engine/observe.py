@@ -76,6 +76,7 @@ def observe(host: Host, desired: Desired, ledger: Ledger) -> Observed:
         staged_disk_bytes={digest: host.folder.staged_disk_bytes(digest) for digest in missing},
         shared=_shared(wanted, copies, mount, host),
         trash_bytes=host.folder.trash_bytes() if wanted else 0,
+        trash=tuple(host.folder.trashed_runs()) if wanted else (),
         on_disk=look_on_disk(host, desired, ledger),
     )
 

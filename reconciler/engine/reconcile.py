@@ -12,6 +12,9 @@ from types import MappingProxyType
 
 from reconciler.core.desired import Desired, Stall, expand
 from reconciler.core.discover import LONGEST_KEY
+from reconciler.core.drain import reach_of, reach_of_rest
+from reconciler.core.generations import manifest_to_text
+from reconciler.core.going_back import Return, gone_back, standing_digest
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
@@ -19,9 +22,10 @@ from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
 from reconciler.core.reading.lock_text import render_lock
-from reconciler.core.runs import Outcome, RunReport
+from reconciler.core.runs import RunReport
 from reconciler.core.sync_mode import SyncSettings
 from reconciler.engine.closer_look import look_closer
+from reconciler.engine.drain import drain
 from reconciler.engine.fetch import Fetched, fetch_all
 from reconciler.engine.host import Host
 from reconciler.engine.host_pins import (
@@ -34,12 +38,21 @@ from reconciler.engine.host_pins import (
 )
 from reconciler.engine.knowledge import keep_headers, learn
 from reconciler.engine.observe import observe
+from reconciler.engine.prune import make_room
 from reconciler.engine.recovery import known_ledger
 from reconciler.engine.resolve import resolve
 from reconciler.engine.rollback import RolloutResult
 from reconciler.engine.rollout import carry_out, prepare_rollout
 from reconciler.engine.shield import shielded
-from reconciler.engine.window import held_models, lacking_models, opens_in_seconds
+from reconciler.engine.told import kept_waiting, problem_of, reported, touched_models
+from reconciler.engine.warm import loaded_models, warm_up
+from reconciler.engine.window import (
+    held_models,
+    lacking_models,
+    opens_in_seconds,
+    rollout_waits_seconds,
+    waiting_rollout,
+)
 from reconciler.errors import ReconcilerError, Refused, RuntimeUnavailable, Waiting
 
 
@@ -69,9 +82,12 @@ class Prepared:
     before anything is fetched; `moves` are not in it, for they are written with their files.
     `lock_before` is the lock file's bytes, None without one; `changes_lock` says that there is
     something to write. `recovered`: the inventory has lost the ledger, and it was worked out anew.
-    `held` are the models that wait for a download window alone, which opens in `opens_in_seconds`.
+    `held` are the models that wait for a window alone, to be fetched or to be served, and the next
+    one opens in `opens_in_seconds`. `manifest` is the one that asks for it, and `back` the
+    generation that is gone back to, if one is.
     """
 
+    manifest: Manifest
     desired: Desired
     lock: Lock
     lock_before: bytes | None
@@ -85,6 +101,13 @@ class Prepared:
     recovered: bool = False
     held: frozenset[ModelId] = frozenset()
     opens_in_seconds: float = 0.0
+    back: Return | None = None
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether just this failed the health gate, or was gone back from by hand."""
+        standing = standing_digest(self.manifest.digest, self.lock_before)
+        return self.ledger.stalled in (self.desired.digest, standing)
 
 
 def prepare(
@@ -130,19 +153,57 @@ def prepare(
         stalled={key: _stall(error) for key, error in resolution.stalled.items()},
     )
     ledger, recovered = known_ledger(host, manifest, before.pins)
-    observed = observe(host, desired, ledger)
-    _expect_the_same_runtime(ledger, observed.runtime, options)
-    plan = _plan(host, desired, observed, ledger, options)
-    held = held_models(plan, desired, observed, host)
-    if held:
-        desired = _without(desired, held)
-        plan = _plan(host, desired, observed, ledger, options)
     # Pins that move are written by the rollout, and only where it brings their files.
     unmoved = {**resolution.lock.pins, **{key: before.pins.pins[key] for key in moves}}
-    after = settled(before, Lock(pins=unmoved), manifest.models, changed=resolution.changed)
-    return Prepared(
+    return decide(
+        host,
+        options,
+        manifest=manifest,
         desired=desired,
+        ledger=ledger,
         lock=resolution.lock,
+        pins_before=before,
+        pins_after=settled(before, Lock(pins=unmoved), manifest.models, changed=resolution.changed),
+        moves=moves,
+        recovered=recovered,
+    )
+
+
+def decide(
+    host: Host,
+    options: Options,
+    *,
+    manifest: Manifest,
+    desired: Desired,
+    ledger: Ledger,
+    lock: Lock,
+    pins_before: HostPins,
+    pins_after: HostPins,
+    moves: Mapping[ModelId, Pin] = MappingProxyType({}),
+    recovered: bool = False,
+    back: Return | None = None,
+) -> Prepared:
+    """Look at the host and plan for what is desired; what is given is as in `Prepared`.
+
+    Raises what `prepare` raises of config and container.
+    """
+    observed = observe(host, desired, ledger)
+    _expect_the_same_runtime(ledger, observed.runtime, options)
+    plan = _plan(host, desired, observed, ledger, options, back=back)
+    # Going back is done whole or not at all.
+    held = held_models(plan, desired, observed, host) if back is None else {}
+    if held:
+        desired = _without(desired, held)
+        plan = _plan(host, desired, observed, ledger, options, back=back)
+    waits_seconds = rollout_waits_seconds(plan, observed.runtime, host)
+    if waits_seconds:
+        plan = replace(plan, warnings=(*plan.warnings, waiting_rollout(host)))
+    fetch_waits_seconds = opens_in_seconds(host) if held else 0.0
+    before, after = pins_before, pins_after
+    return Prepared(
+        manifest=manifest,
+        desired=desired,
+        lock=lock,
         lock_before=before.texts.lock,
         changes_lock=(after.lock, after.moved) != (before.lock, before.moved),
         pins_before=before,
@@ -152,13 +213,20 @@ def prepare(
         ledger=ledger,
         plan=plan,
         recovered=recovered,
-        held=frozenset(held),
-        opens_in_seconds=opens_in_seconds(host) if held else 0.0,
+        held=frozenset(held) | (touched_models(plan) if waits_seconds else frozenset()),
+        opens_in_seconds=min(filter(None, (waits_seconds, fetch_waits_seconds)), default=0.0),
+        back=back,
     )
 
 
 def _plan(
-    host: Host, desired: Desired, observed: Observed, ledger: Ledger, options: Options
+    host: Host,
+    desired: Desired,
+    observed: Observed,
+    ledger: Ledger,
+    options: Options,
+    *,
+    back: Return | None,
 ) -> Plan:
     """Plan; and where llama-swap's config changes, look closer and plan again."""
 
@@ -171,11 +239,13 @@ def _plan(
             allow_prune=options.allow_prune,
             reserve_bytes=options.reserve_bytes,
             max_key_length=options.max_key_length,
+            reload=host.reload,
         )
 
     plan = plan_for(observed)
     closer = look_closer(host, desired, observed, plan)
-    return plan if closer is observed else plan_for(closer)
+    plan = plan if closer is observed else plan_for(closer)
+    return gone_back(plan, back) if back is not None else plan
 
 
 def _without(desired: Desired, stalled: Mapping[ModelId, Stall]) -> Desired:
@@ -217,6 +287,7 @@ def settle(host: Host, options: Options) -> None:
         )
     _expect_the_same_runtime(unfinished.ledger_after, host.runtime.observe(), options)
     host.reporter.say(f"finishing run {unfinished.run}, which was cut short")
+    drain(host, reach_of_rest(unfinished, host.runtime.observe()))
     with shielded():
         result = carry_out(unfinished, host)
     if result.problem:
@@ -231,25 +302,46 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
         ReconcilerError: something failed, and nothing that shows is changed any more.
     """
     _refuse(prepared.plan)
-    pins = write_pins(host, prepared.pins_before, prepared.pins_after)
+    pins = prepared.pins_after
+    if prepared.back is None:
+        pins = write_pins(host, prepared.pins_before, pins)
+    make_room(prepared.plan, host)
     fetched = fetch_all(prepared.plan, prepared.ledger, host)
     failures = _failed_models(prepared, fetched)
+    if failures and prepared.back is not None:
+        raise _cannot_return(failures)
     desired = _without(prepared.desired, failures)
     # Fetching may have taken hours: the config, the disk and the container are looked at again.
-    plan = _plan(host, desired, observe(host, desired, prepared.ledger), prepared.ledger, options)
+    observed = observe(host, desired, prepared.ledger)
+    plan = _plan(host, desired, observed, prepared.ledger, options, back=prepared.back)
     _refuse(plan)
+    if rollout_waits_seconds(plan, observed.runtime, host):
+        return kept_waiting(report, plan, fetched)
+    if drain(host, reach_of(plan, observed.runtime)).waited_seconds:
+        # So may the requests in flight.
+        observed = observe(host, desired, prepared.ledger)
+        plan = _plan(host, desired, observed, prepared.ledger, options, back=prepared.back)
+        _refuse(plan)
     placed = {key: pin for key, pin in prepared.moves.items() if key in desired.models}
     pins_after = with_moves(pins, placed)
     result = _roll_out(plan, host, prepared, run=report.run, pins_after=pins_after)
     if result.problem and not result.unhealthy:
         raise ReconcilerError(
-            f"{_problem(result)}; what was changed has been taken back",
+            f"{problem_of(result)}; what was changed has been taken back",
             hint="mend that and run again",
         )
     if not result.problem:
         learn(host, plan.ledger_after)
         keep_headers(host, prepared.observed.on_disk)
-    return _reported(report, plan, fetched, result)
+    return reported(report, plan, fetched, result)
+
+
+def _cannot_return(failures: Mapping[ModelId, Stall]) -> ReconcilerError:
+    reasons = "\n".join(f"{key}: {stall.reason}" for key, stall in failures.items())
+    return ReconcilerError(
+        f"{reasons}\nwithout these bytes there is no going back, so nothing was changed",
+        hint="; ".join(dict.fromkeys(stall.hint for stall in failures.values() if stall.hint)),
+    )
 
 
 def _refuse(plan: Plan) -> None:
@@ -273,12 +365,13 @@ def _failed_models(prepared: Prepared, fetched: Fetched) -> Mapping[ModelId, Sta
 def _roll_out(
     plan: Plan, host: Host, prepared: Prepared, *, run: str, pins_after: PinTexts
 ) -> RolloutResult:
-    if plan.is_empty:
+    if plan.is_empty and prepared.back is None:
         if prepared.moves:
             host.moved.write(pins_after.moved)
         if prepared.recovered or plan.ledger_after != prepared.ledger:
             host.inventory.save_ledger(plan.ledger_after)
         return RolloutResult()
+    loaded = loaded_models(host) if host.warm else ()
     with shielded():
         rollout = prepare_rollout(
             plan,
@@ -288,34 +381,9 @@ def _roll_out(
             desired_digest=prepared.desired.digest,
             pins_before=prepared.pins_before.texts,
             pins_after=pins_after,
+            manifest=manifest_to_text(prepared.manifest.texts),
+            returns_to=prepared.back.generation.number if prepared.back else 0,
         )
-        return carry_out(rollout, host)
-
-
-def _reported(report: RunReport, plan: Plan, fetched: Fetched, result: RolloutResult) -> RunReport:
-    numbers = replace(
-        report,
-        failed=tuple(plan.stalled),
-        waiting=tuple(key for key, stall in plan.stalled.items() if stall.waiting),
-        fetched_bytes=fetched.fetched_bytes,
-        reused_bytes=fetched.reused_bytes,
-        downtime_seconds=round(result.downtime_seconds, 3),
-    )
-    if result.problem:
-        return replace(
-            numbers,
-            outcome=Outcome.ROLLED_BACK,
-            message=_problem(result),
-            log_lines=result.log_lines,
-        )
-    summary = plan.summary
-    done = replace(numbers, added=summary.added, updated=summary.updated, removed=summary.removed)
-    if plan.stalled:
-        return replace(done, outcome=Outcome.PARTIAL)
-    return replace(done, outcome=Outcome.IN_SYNC if plan.is_empty else Outcome.APPLIED)
-
-
-def _problem(result: RolloutResult) -> str:
-    if not result.old_state_problem:
-        return result.problem
-    return f"{result.problem}; the old state did not come up either: {result.old_state_problem}"
+        result = carry_out(rollout, host)
+    warm_up(host, loaded, {} if result.problem else plan.renames)
+    return result

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.gate import Gate
 from reconciler.core.names import RelPath
+from reconciler.core.observed import RuntimeStatus
 from reconciler.core.rollout import Move, Rollout, as_bytes
 from reconciler.engine.health import pass_gate
 from reconciler.engine.host import Host
+from reconciler.engine.reload import LogMark, mark_log, tell
 from reconciler.errors import ReconcilerError
 
 
@@ -32,14 +34,19 @@ class RolloutResult:
 
 def go_back(rollout: Rollout, host: Host) -> RolloutResult:
     """Put files, config and lock back as they were, and see llama-swap up again with them."""
-    log_lines = host.runtime.last_log_lines(20) if rollout.restart else ()
+    log_lines = host.runtime.last_log_lines(20) if rollout.tells else ()
+    listed = _listed_now(host) if rollout.tells else None
+    mark = mark_log(host) if rollout.tells else None
     config_left = not _restore_config(rollout, host)
     _restore_files(rollout, host)
     _restore_pins(rollout, host)
-    old_problem = _see_old_state_up(rollout, host) if rollout.restart else ""
+    old_problem, downtime = "", 0.0
+    if mark is not None:
+        old_problem, downtime = _see_old_state_up(rollout, host, listed=listed, mark=mark)
     ledger = rollout.ledger_taken_back(config_left=config_left)
     ledger = replace(ledger, reload_pending=bool(old_problem) or ledger.reload_pending)
-    if rollout.unhealthy:
+    # What an earlier state was stalled for still holds where going back did not come up.
+    if rollout.unhealthy and not rollout.returns_to:
         ledger = replace(ledger, stalled=rollout.desired_digest, stalled_reason=rollout.reason)
     host.inventory.end_rollout(ledger)
     return RolloutResult(
@@ -47,6 +54,7 @@ def go_back(rollout: Rollout, host: Host) -> RolloutResult:
         unhealthy=rollout.unhealthy,
         old_state_problem=old_problem,
         log_lines=log_lines,
+        downtime_seconds=downtime,
     )
 
 
@@ -104,13 +112,45 @@ def _restore_pins(rollout: Rollout, host: Host) -> None:
         host.reporter.warn(f"{host.lock_path} changed in the meantime and is left as it is")
 
 
-def _see_old_state_up(rollout: Rollout, host: Host) -> str:
+def _see_old_state_up(
+    rollout: Rollout, host: Host, *, listed: frozenset[str] | None, mark: LogMark
+) -> tuple[str, float]:
+    """Have llama-swap take the old state; gives why it did not come up, and how long it was down.
+
+    What never took the new config, and does not watch it, need not be told of the old one.
+    """
+    gate = _gate_before(rollout)
+    down_seconds = 0.0
     try:
-        host.runtime.restart()
+        if not rollout.kept_old or host.runtime.observe().watches is not False:
+            written = mark if rollout.changes_config else None
+            result = tell(rollout, host, gate, listed_before=listed, written=written)
+            down_seconds = result.downtime_seconds
+            if result.problem:
+                return result.problem, down_seconds
     except ReconcilerError as error:
-        return error.message
+        return error.message, down_seconds
+    passed = pass_gate(host, gate)
+    return passed.problem, down_seconds + passed.downtime_seconds
+
+
+def _gate_before(rollout: Rollout) -> Gate:
+    """Give what must be listed once all is as it was: what was, and nothing that came with this."""
     listed = frozenset(rollout.listed_before or ())
-    return pass_gate(host, Gate(expected=listed, absent=frozenset())).problem
+    before, after = rollout.ledger_before.models, rollout.ledger_after.models
+    came = {key for key, model in after.items() if model.entry is not None} - before.keys()
+    return Gate(expected=listed, absent=frozenset(came - listed))
+
+
+def _listed_now(host: Host) -> frozenset[str] | None:
+    """Give what is listed with the new state in place; None where nobody answers."""
+    try:
+        state = host.runtime.observe()
+        if state.status is not RuntimeStatus.RUNNING or state.url is None:
+            return None
+        return host.open_server(state.url).model_ids()
+    except ReconcilerError:
+        return None
 
 
 def _restore_name(old_path: RelPath, move: Move, host: Host) -> None:

@@ -1,21 +1,20 @@
 """Carry a rollout out: each step can be done twice, so that it can be taken up where it stood.
 
-The order is fixed: old files away, new files in, config, restart, health gate, disposals. Old bytes
+The order is fixed: old files away, new files in, config, reload, health gate, disposals. Old bytes
 and the old config live until the gate has passed.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.core.actions import Place, Prune, Replace, Restart
+from reconciler.core.actions import Place, Prune, Reload, Replace, Restart, Unload
 from reconciler.core.config_sources import read_sources
 from reconciler.core.file_actions import renamed_files
 from reconciler.core.gate import Gate, expect_models
-from reconciler.core.generations import Generation
+from reconciler.core.generations import Generation, GenerationState, digest_of
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity, RuntimeStatus
@@ -33,11 +32,12 @@ from reconciler.engine.fetch import is_staged
 from reconciler.engine.health import listed_models, pass_gate
 from reconciler.engine.host import Host
 from reconciler.engine.host_pins import PinTexts
+from reconciler.engine.reload import mark_log, tell
 from reconciler.engine.rollback import RolloutResult, go_back, is_placed, stands_at
 from reconciler.errors import (
     DiskFull,
     ReconcilerError,
-    RuntimeUnavailable,
+    Refused,
     TransferBroken,
 )
 
@@ -51,18 +51,20 @@ def prepare_rollout(
     desired_digest: str,
     pins_before: PinTexts,
     pins_after: PinTexts,
+    manifest: str = "",
+    returns_to: int = 0,
 ) -> Rollout:
     """Turn a plan whose bytes are all staged into a rollout. Nothing that shows is changed.
 
     The pins are the bytes of the lock before this run and now, and of the pins kept here before it
-    and after the rollout, which writes them.
+    and after the rollout, which writes them. `manifest` and `returns_to` are as for `Rollout`.
 
     Raises:
         TransferBroken: bytes are not staged after all; the next run brings them.
         ReconcilerError: the container or the models folder cannot be looked at.
     """
-    restart = any(isinstance(action, Restart) for action in plan.actions)
-    listed = listed_models(host) if restart else None
+    tells = any(isinstance(action, Reload | Restart | Unload) for action in plan.actions)
+    listed = listed_models(host) if tells else None
     return Rollout(
         run=run,
         desired_digest=desired_digest,
@@ -78,7 +80,13 @@ def prepare_rollout(
         ),
         config_before=as_text(plan.config_before),
         config_after=as_text(plan.config_after),
-        restart=restart,
+        tells=tells,
+        unload=tuple(
+            model
+            for action in plan.actions
+            if isinstance(action, Unload)
+            for model in action.models
+        ),
         listed_before=tuple(sorted(listed)) if listed is not None else None,
         changes_lock=pins_after.lock != pins_before.lock,
         lock_before=as_text(pins_before.lock),
@@ -87,6 +95,8 @@ def prepare_rollout(
         moved_after=as_text(pins_after.moved),
         ledger_before=ledger,
         ledger_after=plan.ledger_after,
+        manifest=manifest,
+        returns_to=returns_to,
     )
 
 
@@ -104,25 +114,40 @@ def carry_out(rollout: Rollout, host: Host) -> RolloutResult:
         with suppress(DiskFull):
             host.inventory.save_rollout(rollout)
     if rollout.state is RolloutState.FAILED:
-        return replace(go_back(rollout, host), downtime_seconds=downtime)
+        result = go_back(rollout, host)
+        return replace(result, downtime_seconds=downtime + result.downtime_seconds)
     kept = [item for item in rollout.disposals if not _dispose(item, host)]
     still_there = {item.path: rollout.ledger_before.files[item.path] for item in kept}
     files = {**rollout.ledger_after.files, **still_there}
     host.inventory.end_rollout(
         replace(rollout.ledger_after, files=files),
-        Generation(
-            run=rollout.run,
-            applied_at=host.clock.now().isoformat(),
-            lock_digest=_digest(rollout.lock_after),
-            config_digest=_digest(rollout.config_after),
-        ),
+        _generation(rollout, host),
+        keep=host.generations_kept,
     )
     return RolloutResult(downtime_seconds=downtime)
 
 
+def _generation(rollout: Rollout, host: Host) -> Generation:
+    """Give the state that this rollout has made; one that an earlier version began lacks a part."""
+    state = GenerationState(
+        manifest=rollout.manifest,
+        lock=rollout.lock_after,
+        moved=rollout.moved_after,
+        config=rollout.config_after,
+    )
+    return Generation(
+        run=rollout.run,
+        applied_at=host.clock.now().isoformat(),
+        lock_digest=_digest(rollout.lock_after),
+        config_digest=_digest(rollout.config_after),
+        found_digest=_digest(rollout.config_before),
+        returned_to=rollout.returns_to,
+        state=state if rollout.manifest else None,
+    )
+
+
 def _digest(text: str | None) -> str:
-    data = as_bytes(text)
-    return hashlib.sha256(data).hexdigest() if data is not None else ""
+    return digest_of(as_bytes(text))
 
 
 def _moves(plan: Plan, host: Host, run: str) -> tuple[Move, ...]:
@@ -178,38 +203,64 @@ def _stage_again(sha256: Sha256, number: int, host: Host) -> None:
 
 def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
     """Go as far as it goes; gives how that ended, and the seconds without a healthy answer."""
+    told = False
     try:
         _place_files(rollout, host)
-        rollout = _write_config(rollout, host)
+        rollout = _leave_alone(rollout, host)
+        mark = mark_log(host) if rollout.tells else None
+        rollout, written = _write_config(rollout, host)
+        # What watches its config may know of it from here on.
+        told = written and host.runtime.observe().watches is not False
         if rollout.moved_after != rollout.moved_before:
             host.moved.write(as_bytes(rollout.moved_after))
-        restart = rollout.restart and host.runtime.observe().status is not RuntimeStatus.UNMANAGED
+        if rollout.returns_to and rollout.changes_lock:
+            _write_lock(rollout, host)
         gate = _gate_after(rollout, host)
     except ReconcilerError as error:
-        return _failed(rollout, error.message, restarted=False), 0.0
-    if not restart:
+        return _failed(rollout, error.message, told=told), 0.0
+    if not rollout.tells:
         return replace(rollout, state=RolloutState.PASSED), 0.0
-    began = host.clock.monotonic()
-    try:
-        host.runtime.restart()
-    except RuntimeUnavailable as error:
-        return _failed(rollout, error.message, restarted=True), 0.0
-    except ReconcilerError as error:
-        return _failed(rollout, error.message, restarted=True, unhealthy=True), 0.0
-    restarting_seconds = host.clock.monotonic() - began
-    result = pass_gate(host, gate)
-    downtime = restarting_seconds + result.downtime_seconds
-    if not result.passed:
-        return _failed(rollout, result.problem, restarted=True, unhealthy=True), downtime
+    listed = rollout.listed_before
+    result = tell(rollout, host, gate, listed_before=listed, written=mark if written else None)
+    downtime = result.downtime_seconds
+    if result.problem:
+        failed = _failed(rollout, result.problem, told=True, unhealthy=result.unhealthy)
+        return replace(failed, kept_old=result.kept_old), downtime
+    passed = pass_gate(host, gate)
+    downtime += passed.downtime_seconds
+    if not passed.passed:
+        return _failed(rollout, passed.problem, told=True, unhealthy=True), downtime
     return replace(rollout, state=RolloutState.PASSED), downtime
 
 
-def _failed(rollout: Rollout, reason: str, *, restarted: bool, unhealthy: bool = False) -> Rollout:
+def _leave_alone(rollout: Rollout, host: Host) -> Rollout:
+    """Tell nothing to what is not managed, or stopped before our change could have ended it."""
+    if not rollout.tells:
+        return rollout
+    match host.runtime.observe().status:
+        case RuntimeStatus.RUNNING:
+            return rollout
+        case RuntimeStatus.STOPPED:
+            return replace(rollout, tells=rollout.config_written)
+        case RuntimeStatus.UNMANAGED:
+            return replace(rollout, tells=False)
+
+
+def _write_lock(rollout: Rollout, host: Host) -> None:
+    """Going back, the lock goes with the files: what asks for them does not ask for it."""
+    found = host.lock.read()
+    if found == as_bytes(rollout.lock_before):
+        host.lock.write(as_bytes(rollout.lock_after))
+    elif found != as_bytes(rollout.lock_after):
+        raise Refused(f"{host.lock_path} changed while we were at work, so it is left as it is")
+
+
+def _failed(rollout: Rollout, reason: str, *, told: bool, unhealthy: bool = False) -> Rollout:
     return replace(
         rollout,
         state=RolloutState.FAILED,
         reason=reason,
-        restart=restarted,
+        tells=rollout.tells and told,
         unhealthy=unhealthy,
     )
 
@@ -229,9 +280,10 @@ def _place_files(rollout: Rollout, host: Host) -> None:
         host.folder.stamp(move.path, move.sha256)
 
 
-def _write_config(rollout: Rollout, host: Host) -> Rollout:
+def _write_config(rollout: Rollout, host: Host) -> tuple[Rollout, bool]:
+    """Write it, once; gives also whether that was done just now."""
     if host.config is None or not rollout.changes_config or rollout.config_written:
-        return rollout
+        return rollout, False
     before, after = as_bytes(rollout.config_before), as_bytes(rollout.config_after) or b""
     found = host.config.read()
     if found != after:
@@ -239,7 +291,7 @@ def _write_config(rollout: Rollout, host: Host) -> Rollout:
         host.config.write(after, expected=found if cut_short else before, now=host.clock.now())
     rollout = replace(rollout, config_written=True)
     host.inventory.save_rollout(rollout)
-    return rollout
+    return rollout, found != after
 
 
 def _gate_after(rollout: Rollout, host: Host) -> Gate:

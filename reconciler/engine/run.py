@@ -15,6 +15,7 @@ from reconciler.core.sync_mode import DONE, TELLING, Decision, changed_models, c
 from reconciler.engine.full_sync import check_everything
 from reconciler.engine.host import Host
 from reconciler.engine.newer import find_newer
+from reconciler.engine.prune import drop_old_trash
 from reconciler.engine.reconcile import Options, Prepared, apply, prepare, settle
 from reconciler.errors import Interrupted, ReconcilerError, Refused
 
@@ -44,6 +45,25 @@ def run_once(
     Raises:
         ReconcilerError: what `prepare` and `apply` raise.
     """
+
+    def look() -> Prepared:
+        return prepare(host, manifest, options, moves=moves)
+
+    return run_looked(host, options, look=look, approve=approve, follow=not moves)
+
+
+def run_looked(
+    host: Host,
+    options: Options,
+    *,
+    look: Callable[[], Prepared],
+    approve: Callable[[Prepared], bool],
+    follow: bool,
+) -> RunResult:
+    """Run one pass as `run_once` does, with the plan that `look` makes once all is settled.
+
+    `follow` says whether tracked models are followed once all is applied.
+    """
     started = host.clock.now()
     began = host.clock.monotonic()
     newer: Mapping[ModelId, Pin] = {}
@@ -60,7 +80,7 @@ def run_once(
 
     try:
         settle(host, options)
-        prepared = prepare(host, manifest, options, moves=moves)
+        prepared = look()
         decision = _decide(host, prepared, options)
         report = replace(report, mode=decision.mode, mode_reason=decision.reason)
         if approve(prepared):
@@ -68,10 +88,11 @@ def run_once(
             if report.outcome in DONE:
                 full = decision.mode is SyncMode.FULL
                 findings = _check(host, prepared, options) if full else ()
-                if not moves:
-                    newer, more = _follow(host, manifest, prepared, options, full=full)
+                if follow:
+                    newer, more = _follow(host, prepared, options, full=full)
                     findings += more
                 report = replace(report, findings=findings)
+                drop_old_trash(host)
         else:
             report = replace(report, outcome=Outcome.DECLINED)
         report = finished()
@@ -93,6 +114,9 @@ def run_once(
 
 
 def _decide(host: Host, prepared: Prepared, options: Options) -> Decision:
+    if prepared.back is not None:
+        reason = f"generation {prepared.back.generation.number} was gone back to"
+        return Decision(mode=SyncMode.INCREMENTAL, reason=reason)
     declared = prepared.desired.models.keys() | prepared.desired.stalled.keys()
     last = host.inventory.last_runs(1, outcomes=TELLING)
     last_full = host.inventory.last_runs(1, outcomes=DONE, mode=SyncMode.FULL)
@@ -117,12 +141,12 @@ def _check(host: Host, prepared: Prepared, options: Options) -> tuple[str, ...]:
 
 
 def _follow(
-    host: Host, manifest: Manifest, prepared: Prepared, options: Options, *, full: bool
+    host: Host, prepared: Prepared, options: Options, *, full: bool
 ) -> tuple[Mapping[ModelId, Pin], tuple[str, ...]]:
     """Look what upstream has newer for tracked models; gives pins that could move, and findings."""
     newer = find_newer(
         host,
-        manifest,
+        prepared.manifest,
         prepared.lock.pins,
         asked=_kept_pins(prepared),
         refused=prepared.pins_after.moved.refused,

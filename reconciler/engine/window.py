@@ -1,4 +1,4 @@
-"""Keep to the download windows: nothing is fetched outside of them, and none is overrun."""
+"""Keep to the windows: nothing is fetched, and llama-swap not disturbed, outside of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from reconciler.core.actions import Download
 from reconciler.core.desired import Desired, Stall
+from reconciler.core.drain import reach_of
 from reconciler.core.names import ModelId, Sha256
-from reconciler.core.observed import Observed
+from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Progress
@@ -50,6 +51,23 @@ def opens_in_seconds(host: Host) -> float:
     """Give how long it is until bytes may be fetched; 0 where they may be now."""
     now = host.clock.now()
     return (host.download_times.opens_at(now) - now).total_seconds()
+
+
+def rollout_waits_seconds(plan: Plan, runtime: RuntimeState, host: Host) -> float:
+    """Give how long a plan that would disturb llama-swap must wait for it; 0 where it need not."""
+    # A plan that disturbs nothing is the same at any time, and so may be remembered.
+    if reach_of(plan, runtime) is None or host.restart_times.is_open(now := host.clock.now()):
+        return 0.0
+    return (host.restart_times.opens_at(now) - now).total_seconds()
+
+
+def waiting_rollout(host: Host) -> str:
+    """Say that a rollout waits, and until when."""
+    opens = host.restart_times.opens_at(host.clock.now())
+    return (
+        f"the restart window opens at {opens:%H:%M}: until then bytes are fetched, and llama-swap "
+        "is left as it is"
+    )
 
 
 @contextmanager

@@ -206,7 +206,9 @@ def test_the_example_of_settings_is_complete_and_changes_nothing(
     ours = {f"RECONCILER_{name.upper()}" for name in settings.setting_names()}
     assert {name for name in shown if name.startswith("RECONCILER_")} == ours
     assert older <= set(shown)
-    assert set(shown) <= ours | older | FURTHER_NAMES
+    composed = set(re.findall(r"\$\{([A-Z_]+)", (PROJECT / "compose.yml").read_text()))
+    assert composed <= set(shown)
+    assert set(shown) <= ours | older | FURTHER_NAMES | composed
     (tmp_path / ".env").write_text("".join(f"{name}={shown[name]}\n" for name in sorted(ours)))
     monkeypatch.chdir(tmp_path)
     loaded = settings.load_settings(build_parser().parse_args([]), {})

@@ -13,7 +13,7 @@ import pytest
 from reconciler.adapters.system_clock import local_zone
 from reconciler.core.ports.reporting import Progress
 from reconciler.core.runs import Outcome
-from reconciler.core.windows import ANY_TIME, DownloadTimes, parse_windows
+from reconciler.core.windows import ANY_TIME, OpenTimes, parse_windows
 from reconciler.engine.window import within_window
 from reconciler.errors import Interrupted, WindowClosed
 from tests.support.fakes import FakeClock, Heard
@@ -24,7 +24,7 @@ CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CODE = "  code:\n    source: acme/code-GGUF:Q4_K_M\n"
 CHAT_PATH = "acme/chat-GGUF/chat-Q4_K_M.gguf"
 # FakeClock begins at midnight in UTC.
-FIRST_HOUR = DownloadTimes(windows=parse_windows("23:00-01:00"))
+FIRST_HOUR = OpenTimes(windows=parse_windows("23:00-01:00"))
 
 
 class WallClock(FakeClock):
@@ -155,7 +155,7 @@ def test_pass_outside_the_window_says_when_to_come_back(host: Sandbox) -> None:
     """
     host.add_repo("acme/chat-GGUF")
     host.write_manifest(CHAT)
-    times = DownloadTimes(windows=parse_windows("01:00-07:00"))
+    times = OpenTimes(windows=parse_windows("01:00-07:00"))
     prepared = run_pass(host, clock=FakeClock(), download_times=times).prepared
     assert prepared.held == {"chat"}
     assert prepared.opens_in_seconds == pytest.approx(3600, abs=1)

@@ -124,7 +124,6 @@ def test_plan_is_remembered_with_the_inventory_elsewhere(
     assert remembered(host, whole_way).err == ""
 
 
-
 @pytest.mark.parametrize("words", [("--json",), ("--detailed-exitcode",), ("--json", "--quiet")])
 def test_every_way_of_showing_it_is_remembered(
     in_sync: Sandbox, whole_way: WholeWay, words: tuple[str, ...]

@@ -141,6 +141,13 @@ def engine() -> Iterator[Engine]:
         if os.environ.get("CI"):
             pytest.fail(f"no Docker engine answers, and CI must not skip: {error}")
         pytest.skip(f"no Docker engine answers: {error}")
+    with using_engine(client, url) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def using_engine(client: docker.DockerClient, url: str) -> Iterator[Engine]:
+    """Put the stand-in's image into an engine; all that was made there goes at the end."""
     with contextlib.closing(client):
         engine = Engine(client=client, url=url, image=_import_image(client))
         try:
@@ -158,7 +165,8 @@ def start_llama_swap(
     behave: str = "2026",
     single_file_mount: bool = False,
     whole_folder: bool = False,
-    restart_policy: Literal["always", "on-failure"] | None = None,
+    restart_policy: Literal["always", "on-failure", "unless-stopped"] | None = None,
+    user: str | None = None,
     name: str | None = None,
     environment: Mapping[str, str] | None = None,
     wait: bool = True,
@@ -166,8 +174,9 @@ def start_llama_swap(
     """Run the stand-in on `config`, with `models` read-only at `/models`, until the session ends.
 
     The config's folder is mounted at `/config`, or with `single_file_mount` the file alone at
-    `/app/config.yaml`. With `whole_folder` it is started on all configs there. The host port stays
-    the same over restarts. With `wait` it answers already.
+    `/app/config.yaml`. With `whole_folder` it is started on all configs there. It runs as `user`,
+    who is root if nobody is named. The host port stays the same over restarts. With `wait` it
+    answers already.
     """
     inside = "/app/config.yaml" if single_file_mount else f"/config/{config.name}"
     named = ["-config-dir", "/config"] if whole_folder else ["--config", inside]
@@ -177,9 +186,9 @@ def start_llama_swap(
         Mount(inside, str(config), type="bind")
         if single_file_mount
         else Mount("/config", str(config.parent), type="bind"),
-        *_host_mounts(),
+        *host_mounts(),
     ]
-    port = _free_port()
+    port = free_port()
     container = engine.client.containers.create(
         engine.image,
         command=[*flags, *(["-watch-config"] if watch else [])],
@@ -187,8 +196,10 @@ def start_llama_swap(
         mounts=mounts,
         ports={"8080/tcp": ("127.0.0.1", port)},
         environment=dict(environment or {}),
-        restart_policy={"Name": restart_policy} if restart_policy else None,
+        # The library's types know two of the engine's policies alone.
+        restart_policy={"Name": restart_policy} if restart_policy else None,  # type: ignore[arg-type]
         labels={"reconciler.test": "stand-in"},
+        user=user,
     )
     engine.started.append(container)
     container.start()
@@ -203,13 +214,13 @@ def _import_image(client: docker.DockerClient) -> str:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder in ("app", "config", "etc", "models", "opt", "tmp", *_real_host_folders()):
-            _add(tar, folder, tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
+            add_member(tar, folder, tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
         for link in HOST_FOLDERS:
             if (path := Path("/") / link).is_symlink():
-                _add(tar, link, tarfile.SYMTYPE, target=str(path.readlink()))
+                add_member(tar, link, tarfile.SYMTYPE, target=str(path.readlink()))
         for script, program in SCRIPTS.items():
-            text = f'#!/bin/sh\nexec {_host_python()} {STAND_IN}/{program} "$@"\n'
-            _add(tar, script, tarfile.REGTYPE, data=text.encode())
+            text = f'#!/bin/sh\nexec {host_python()} {STAND_IN}/{program} "$@"\n'
+            add_member(tar, script, tarfile.REGTYPE, data=text.encode())
     changes = [
         'ENTRYPOINT ["/app/llama-swap"]',
         "WORKDIR /app",
@@ -221,7 +232,7 @@ def _import_image(client: docker.DockerClient) -> str:
     return str(json.loads(answer.strip().splitlines()[-1])["status"])
 
 
-def _add(
+def add_member(
     tar: tarfile.TarFile,
     name: str,
     kind: bytes,
@@ -230,6 +241,7 @@ def _add(
     target: str = "",
     data: bytes = b"",
 ) -> None:
+    """Add one member to a tar that is being made; `target` is where a link leads."""
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.linkname, member.size = kind, mode, target, len(data)
     tar.addfile(member, io.BytesIO(data))
@@ -240,7 +252,7 @@ def _real_host_folders() -> list[str]:
     return [path.name for path in paths if path.is_dir() and not path.is_symlink()]
 
 
-def _host_python() -> Path:
+def host_python() -> Path:
     """Give the host's own Python below `/usr`; the one that runs the tests may live elsewhere."""
     for folder in ("/usr/bin", "/usr/local/bin"):
         python = (Path(folder) / "python3").resolve()
@@ -249,7 +261,7 @@ def _host_python() -> Path:
     return pytest.fail("the stand-in's container needs a python3 in /usr/bin or /usr/local/bin")
 
 
-def _host_mounts() -> list[Mount]:
+def host_mounts() -> list[Mount]:
     """Mount what the stand-in is made of: the host's Python, its own files, and ruamel.yaml."""
     programs = {f"{STAND_IN}/{path.name}": str(path) for path in SUPPORT.glob("llama_s*.py")}
     ruamel_folder = Path(ruamel.yaml.__file__).parents[1]
@@ -260,7 +272,8 @@ def _host_mounts() -> list[Mount]:
     ]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

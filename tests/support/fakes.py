@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.core.names import Sha256
-from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
+from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus, Sight
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Batch, Progress, Reporter
-from reconciler.core.ports.serving import Runtime, Server
+from reconciler.core.ports.serving import RunningModel, Runtime, Server
 from reconciler.core.ports.transfer import Brought, Piece, Stretch, Transfer
 from reconciler.core.source import Origin
 from reconciler.core.yamltext.config import read_config
@@ -134,6 +134,8 @@ class FakeLlamaSwap(Runtime, Server):
     restarts: int = 0
     up: bool = True
     listed: frozenset[str] = field(default_factory=frozenset)
+    loaded: list[str] = field(default_factory=list)
+    requests: dict[str, int] | None = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._load()
@@ -154,6 +156,29 @@ class FakeLlamaSwap(Runtime, Server):
         self.restarts += 1
         self.status = RuntimeStatus.RUNNING
         self._load()
+
+    def start(self) -> None:
+        """Start it where it is stopped."""
+        if self.status is RuntimeStatus.STOPPED:
+            self.status = RuntimeStatus.RUNNING
+            self._load()
+
+    def hang_up(self) -> None:
+        """Read the config anew, and keep the old one where that is not accepted."""
+        if self.accepts(self.config.read_text()):
+            self._load()
+
+    def read_inside(self, path: str) -> bytes | None:
+        """It sees this host's files under the same paths."""
+        return Path(path).read_bytes() if Path(path).is_file() else None
+
+    def sights(self, paths: Sequence[str]) -> Mapping[str, Sight]:
+        """It can read every file that is there."""
+        return {path: Sight.READABLE if Path(path).exists() else Sight.ABSENT for path in paths}
+
+    def log_since(self, moment: datetime) -> tuple[str, ...]:  # noqa: ARG002 - the port's
+        """It has logged nothing."""
+        return ()
 
     def last_log_lines(self, count: int) -> tuple[str, ...]:
         """One line is all it logs."""
@@ -181,6 +206,32 @@ class FakeLlamaSwap(Runtime, Server):
     def version(self) -> str | None:
         """It does not say."""
         return None
+
+    def running(self) -> tuple[RunningModel, ...]:
+        """The models that the test says are loaded."""
+        return tuple(RunningModel(id=model, state="ready") for model in self.loaded)
+
+    def in_flight(self) -> Mapping[str, int] | None:
+        """The requests that the test says are under way."""
+        return self.requests
+
+    def is_busy(self, model: str) -> bool | None:
+        """Its server does not say."""
+        assert model in self.loaded
+        return None
+
+    def unload(self, model: str | None) -> None:
+        """Stop one model, or all."""
+        self.loaded = [] if model is None else [name for name in self.loaded if name != model]
+
+    def probe(self, model: str, timeout_seconds: float) -> str:
+        """It answers, where it is one of the config's."""
+        return "" if timeout_seconds and model in self.listed else "status 404"
+
+    def load(self, model: str, timeout_seconds: float) -> str:
+        """Load it, as `probe` does."""
+        self.loaded.append(model)
+        return self.probe(model, timeout_seconds)
 
     def _load(self) -> None:
         data = self.config.read_bytes() if self.config.exists() else b""

@@ -32,6 +32,7 @@ CHANGES = {
     "stage_again",
     "stage_shared",
     "drop_staged",
+    "empty_trash",
     "write",
     "save_rollout",
     "end_rollout",
@@ -39,6 +40,8 @@ CHANGES = {
     "record",
     "fetch",
     "restart",
+    "start",
+    "hang_up",
 }
 
 

@@ -3,7 +3,8 @@
 
 It opens the files it is told to serve as the real one would: a file that is missing, that is no
 GGUF, or a split model with a shard missing ends it with status 1. Then it answers `/health`,
-`/slots` and `/v1/chat/completions`; a streamed answer takes `max_tokens` steps of 0.1 s.
+`/slots` and `/v1/chat/completions`; a streamed answer takes `max_tokens` steps of 0.1 s, or ends
+when somebody posts to `/finish`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
     model = ""
     busy = 0
-    idle_again = threading.Event()
+    finishing = threading.Event()
 
     def do_GET(self) -> None:
         """Serve what is asked about the server."""
@@ -62,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Complete a chat."""
         request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        if self.path == "/finish":
+            Handler.finishing.set()
+            self._answer({})
+            return
         if self.path != "/v1/chat/completions":
             self.send_error(404)
             return
@@ -70,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"choices": [{"index": 0, "message": message}]})
             return
         Handler.busy += 1
+        Handler.finishing.clear()
         try:
             self._stream(int(request.get("max_tokens", 5)))
         finally:
@@ -83,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             chunk = {"choices": [{"index": 0, "delta": {"content": f"{step} "}}]}
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
             self.wfile.flush()
-            Handler.idle_again.wait(0.1)
+            if Handler.finishing.wait(0.1):
+                break
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _answer(self, body: Any) -> None:

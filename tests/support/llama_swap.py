@@ -11,6 +11,9 @@ that a changed config brings the fault) or by the variable `LLAMA_SWAP_FAULT`:
 - `crash_at_start`: ends with status 1 after the config was read, at the start or on a reload
 - `hang_at_start`: runs, but never answers
 - `unhealthy`: `/health` answers 503
+
+`LLAMA_SWAP_STOP_SECONDS` is how long a reload takes to be rid of the old models. A hangup signal,
+or a change of a watched config, that comes in that time is lost, as it is in llama-swap.
 """
 
 from __future__ import annotations
@@ -49,8 +52,7 @@ class StandIn:
         self.version = {"2025": "173", "2026": "250"}[behave]
         self.lines: list[str] = []
         self.stopping = threading.Event()
-        # A hangup signal that comes while this holds is lost, as it is in llama-swap.
-        self.reloading = False
+        self._reloading = threading.Lock()
         self._config, self._config_dir = config, config_dir
         self.router = Router(self._load(), self.note)
         self.fault = self._fault_of(self.router.config)
@@ -66,31 +68,54 @@ class StandIn:
         del self.lines[:-1000]
 
     def reload(self) -> None:
-        """Take the config as it is now; keep the old one where it is refused."""
-        self.reloading = True
+        """Take the config as it is now; keep the old one where it is refused, in either's words."""
+        if not self._reloading.acquire(blocking=False):
+            return
         try:
-            self._reload()
+            self._reload_2025() if self.behave == "2025" else self._reload_2026()
         finally:
-            self.reloading = False
+            self._reloading.release()
 
-    def _reload(self) -> None:
-        self.log(f"config reload requested: {self._config or self._config_dir}")
+    def _reload_2025(self) -> None:
+        """Be rid of the old models first; meanwhile nothing is served."""
+        try:
+            config = self._load()
+        except (ConfigRefused, OSError) as error:
+            self.log(f"Warning, unable to reload configuration: {error}")
+            return
+        self.log("Configuration Changed")
+        self._drop(self.router)
+        self._take(config)
+        self.log("Configuration Reloaded")
+
+    def _reload_2026(self) -> None:
+        """Serve by the new config at once; the old models end after that."""
+        self.log("reloading configuration")
         try:
             config = self._load()
         except (ConfigRefused, OSError) as error:
             self.log(f"failed to reload config: {error}")
             return
-        old, new = self.router, Router(config, self.note)
-        if self.behave == "2025":
-            old.unload()
-        self.router, self.fault = new, self._fault_of(config)
-        if self.behave == "2026":
-            threading.Thread(target=old.unload, daemon=True).start()
-        threading.Thread(target=new.preload, daemon=True).start()
-        self.log("config reloaded")
+        old = self.router
+        self._take(config)
+        self._drop(old)
+        self.log("configuration reloaded")
+
+    def _take(self, config: Config) -> None:
+        self.router, self.fault = Router(config, self.note), self._fault_of(config)
+        threading.Thread(target=self.router.preload, daemon=True).start()
+
+    def _drop(self, router: Router) -> None:
+        router.unload()
+        self.stopping.wait(float(os.environ.get("LLAMA_SWAP_STOP_SECONDS", "0")))
 
     def watch(self, requests: queue.SimpleQueue[str]) -> None:
-        """Ask for a reload whenever the config changes, as this version notices it."""
+        """Ask for a reload whenever the config changes, as this version notices it.
+
+        2025 is told by the folder around its config, in which a file that is a mount never changes.
+        """
+        if self.behave == "2025" and is_mount(self._config):
+            return
         seen = self._stamp()
         while not self.stopping.wait(WATCH_SECONDS[self.behave]):
             now = self._stamp()
@@ -136,6 +161,12 @@ class StandIn:
         )
 
 
+def is_mount(path: Path | None) -> bool:
+    """Whether a file is a mount of its own."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return path is not None and str(path.resolve()) in [line.split()[4] for line in mounts]
+
+
 def next_request(requests: queue.SimpleQueue[str]) -> str:
     """Wait for the next request: `reload` or `stop`.
 
@@ -154,8 +185,7 @@ def handle_signals(stand_in: StandIn, requests: queue.SimpleQueue[str]) -> None:
         if stand_in.behave == "2025":
             # A Go program that does not handle the signal ends like this, its children left alone.
             os._exit(2)
-        if not stand_in.reloading:
-            requests.put("reload")
+        requests.put("reload")
 
     signal.signal(signal.SIGHUP, on_hangup)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -187,7 +217,7 @@ def serve(stand_in: StandIn, listen: str, requests: queue.SimpleQueue[str]) -> N
     stand_in.log(f"llama-swap listening on {host}:{server.server_port}")
     threading.Thread(target=stand_in.router.preload, daemon=True).start()
     while next_request(requests) != "stop":
-        stand_in.reload()
+        threading.Thread(target=stand_in.reload, daemon=True).start()
     server.shutdown()
     stand_in.stop()
     server.server_close()

@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
             self._text(200, "OK")
         elif path == "/api/version":
             self._json({"version": stand_in.version, "commit": "stand-in", "build_date": ""})
-        elif path == "/api/events" and stand_in.behave == "2026":
+        elif path == "/api/events":
             self._events()
         elif path == "/logs":
             self._text(200, "\n".join(stand_in.lines) + "\n")
@@ -151,17 +151,26 @@ class Handler(BaseHTTPRequestHandler):
         ]
 
     def _events(self) -> None:
-        """Tell what is in flight now, then hold the line as an event stream does."""
+        """Tell the logs, the models and (2026) what is in flight; then hold the line."""
         stand_in = self.server.stand_in
-        snapshot: dict[str, Any] = {"operation": "snapshot"}
-        if busy := stand_in.router.in_flight():
-            snapshot["requests"] = [{"id": n, "model": name} for n, name in enumerate(busy, 1)]
-        event = {"type": "inflight", "data": json.dumps(snapshot)}
+        log = {"source": "proxy", "data": "\n".join(stand_in.lines)}
+        events = [
+            {"type": "logData", "data": json.dumps(log)},
+            {"type": "modelStatus", "data": json.dumps(self._models())},
+        ]
+        if stand_in.behave == "2026":
+            snapshot: dict[str, Any] = {"operation": "snapshot"}
+            if busy := stand_in.router.in_flight():
+                snapshot["requests"] = [
+                    {"id": str(n), "model": name} for n, name in enumerate(busy, 1)
+                ]
+            events.append({"type": "inflight", "data": json.dumps(snapshot)})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         with contextlib.suppress(OSError):
-            self.wfile.write(f"event:message\ndata:{json.dumps(event)}\n\n".encode())
+            for event in events:
+                self.wfile.write(f"event:message\ndata:{json.dumps(event)}\n\n".encode())
             while not stand_in.stopping.wait(1):
                 self.wfile.write(b": still here\n\n")
 

@@ -10,8 +10,14 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.gate import Gate, expect_models
-from reconciler.core.ledger import Ledger, LedgerEntry, LedgerModel
-from reconciler.core.names import ModelId
+from reconciler.core.ledger import (
+    Ledger,
+    LedgerEntry,
+    LedgerFile,
+    LedgerModel,
+    Provenance,
+)
+from reconciler.core.names import ModelId, RelPath, Sha256
 from reconciler.core.observed import RuntimeState, RuntimeStatus
 from reconciler.core.yamltext.config import read_config
 from reconciler.engine.health import listed_models, pass_gate
@@ -173,3 +179,60 @@ def test_server_that_was_down_before_is_not_asked_for_its_models(swap: Slow) -> 
     assert len(cast(Heard, host.reporter).warnings) == 1
     stopped = replace(swap, status=RuntimeStatus.STOPPED)
     assert listed_models(host_of(stopped)) is None
+
+
+def test_changed_are_those_of_ours_that_are_served_otherwise() -> None:
+    """A new model, another entry and other bytes count, unlisted or not; the rest does not."""
+    file = LedgerFile(
+        path=RelPath("o/r/m.gguf"),
+        size_bytes=1,
+        sha256=Sha256("0" * 64),
+        provenance=Provenance.BROUGHT,
+    )
+    known = ledger("ours", "theirs", "shown")
+    models = dict(known.models)
+    models[ModelId("theirs")] = replace(models[ModelId("theirs")], files=(file.path,))
+    before = replace(known, models=models, files={file.path: file})
+    after = replace(
+        before,
+        models={**models, **ledger("hidden", "nowhere").models},
+        files={file.path: replace(file, sha256=Sha256("1" * 64))},
+    )
+    assert gate(before, after).changed == ("hidden", "theirs")
+    assert gate(before, before).changed == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("", 135), ("healthCheckTimeout: 500", 515), ("healthCheckTimeout: 3", 30), ("x: 1", 135)],
+)
+def test_time_to_load_is_the_configs_own(line: str, seconds: float) -> None:
+    """What llama-swap gives a model, with its defaults, and some time for its answer."""
+    config = read_config(f"{line}\n{CONFIG}".encode(), "c")
+    assert expect_models(config, ledger(), ledger(), ()).load_seconds == seconds
+
+
+def test_probe_asks_each_changed_model(swap: Slow) -> None:
+    """Listed is not enough where an answer is wanted: one that does not come fails the gate."""
+    asked: list[tuple[str, float]] = []
+
+    def probe(model: str, timeout_seconds: float) -> str:
+        asked.append((model, timeout_seconds))
+        return "status 502: out of memory" if model == "theirs" else ""
+
+    object.__setattr__(swap, "probe", probe)
+    wanted = replace(WANTED, changed=("ours", "theirs"), load_seconds=30)
+    assert pass_gate(host_of(swap), wanted).passed
+    assert asked == []
+    host = replace(host_of(swap), probe=True)
+    assert pass_gate(host, wanted).problem == "theirs does not answer: status 502: out of memory"
+    assert asked == [("ours", 30), ("theirs", 30)]
+    assert pass_gate(host, replace(wanted, changed=("ours",))).passed
+
+
+def test_probe_does_not_hide_what_is_wrong_before(swap: Slow) -> None:
+    """Where the list is wrong already, that is said, and no model is loaded."""
+    swap.listed = frozenset({"theirs"})
+    object.__setattr__(swap, "probe", None)
+    host = replace(host_of(swap, timeout=0), probe=True)
+    assert "does not list ours" in pass_gate(host, replace(WANTED, changed=("ours",))).problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -111,18 +112,20 @@ rollouts = st.builds(
     ).map(tuple),
     config_before=st.none() | words,
     config_after=st.none() | words,
-    restart=st.booleans(),
+    tells=st.booleans(),
     listed_before=st.none() | st.lists(words, max_size=2).map(tuple),
     changes_lock=st.booleans(),
     lock_before=st.none() | words,
     lock_after=st.none() | words,
     moved_before=st.none() | words,
     moved_after=st.none() | words,
+    unload=st.lists(words, max_size=2).map(tuple),
     ledger_before=ledgers(),
     ledger_after=ledgers(),
     config_written=st.booleans(),
     reason=words,
     unhealthy=st.booleans(),
+    kept_old=st.booleans(),
     state=st.sampled_from(RolloutState),
 )
 
@@ -159,6 +162,17 @@ def test_text_of_a_ledger_does_not_depend_on_its_order(ledger: Ledger) -> None:
         }
     )
     assert json.dumps(ledger_to_json(turned)) == json.dumps(ledger_to_json(ledger))
+
+
+@settings(max_examples=10, deadline=None)
+@given(rollout=rollouts)
+def test_rollout_of_an_earlier_version_is_read(rollout: Rollout) -> None:
+    """One that was written down before there was more than a restart is carried on as one."""
+    earlier = replace(rollout, unload=(), kept_old=False)
+    document = json.loads(json.dumps(rollout_to_json(earlier)))
+    document["restart"] = document.pop("tells")
+    del document["unload"], document["kept_old"]
+    assert rollout_from_json(document) == earlier
 
 
 @pytest.mark.parametrize("path", ["../out.gguf", "/etc/passwd", ".reconciler/inventory.db", ""])
@@ -209,7 +223,7 @@ def test_ledger_taken_back_knows_what_an_edited_config_still_holds() -> None:
         disposals=(),
         config_before="",
         config_after="x",
-        restart=True,
+        tells=True,
         listed_before=None,
         changes_lock=False,
         lock_before=None,

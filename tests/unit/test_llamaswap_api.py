@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.llamaswap.api import LlamaSwapServer
-from reconciler.core.ports.serving import Server
+from reconciler.adapters.llamaswap.events import requests_in_flight
+from reconciler.core.ports.serving import RunningModel, Server
 from reconciler.errors import ServerUnreachable, UsageError
+from tests.support.asking import LLAMA_SERVER, asking
 from tests.support.llama_swap_process import local_llama_swap
+from tests.support.waiting import wait_for
 
 CONFIG = """\
 includeAliasesInList: true
@@ -263,3 +266,111 @@ def test_a_password_in_the_url_is_not_shown() -> None:
     with pytest.raises(ServerUnreachable) as caught:
         LlamaSwapServer("http://user:pa55@127.0.0.1:1").model_ids()
     assert "pa55" not in str(caught.value)
+
+
+BUSY = """\
+models:
+  "org/chat":
+    cmd: {server} --port ${{PORT}} -m {model}
+  broken:
+    cmd: {server} --port ${{PORT}} -m /nowhere.gguf
+"""
+
+
+@pytest.fixture
+def busy_config(tmp_path: Path) -> Path:
+    """Give a config with a model that runs, its ID with a slash, and one that cannot."""
+    model = tmp_path / "m.gguf"
+    model.write_bytes(b"GGUF")
+    path = tmp_path / "config.yaml"
+    path.write_text(BUSY.format(server=LLAMA_SERVER, model=model))
+    return path
+
+
+@pytest.mark.parametrize("behave", ["2025", "2026"])
+def test_model_is_loaded_seen_and_unloaded(busy_config: Path, behave: str) -> None:
+    """A loaded model is told of, idle, by its ID; unloading it, known or not, leaves none."""
+    with local_llama_swap(busy_config, behave=behave) as url:
+        server = LlamaSwapServer(url)
+        assert server.running() == ()
+        assert server.load("org/chat", 20) == ""
+        assert server.running() == (RunningModel(id="org/chat", state="ready"),)
+        assert server.is_busy("org/chat") is False
+        server.unload("org/chat")
+        assert server.running() == ()
+        server.unload("nobody")
+        assert server.probe("org/chat", 20) == ""
+        server.unload(None)
+        assert server.running() == ()
+
+
+def test_model_that_does_not_come_up_says_why(busy_config: Path) -> None:
+    """Loading and probing it give llama-swap's own word, and nothing is raised."""
+    with local_llama_swap(busy_config) as url:
+        server = LlamaSwapServer(url)
+        assert "exited prematurely" in server.load("broken", 20)
+        assert "exited prematurely" in server.probe("broken", 20)
+        assert "status 404" in server.probe("nobody", 20)
+    assert "no answer from llama-swap" in server.probe("org/chat", 5)
+    assert "no answer from llama-swap" in server.load("org/chat", 5)
+
+
+@pytest.mark.parametrize(("behave", "told"), [("2025", None), ("2026", {"org/chat": 1})])
+def test_request_in_flight_is_seen(
+    busy_config: Path, behave: str, told: dict[str, int] | None
+) -> None:
+    """The newer version counts it by its model; of the older one's, the model's slots tell."""
+    with local_llama_swap(busy_config, behave=behave) as url:
+        server = LlamaSwapServer(url)
+        assert server.in_flight() == ({} if behave == "2026" else None)
+        with asking(url, "org/chat") as answer:
+            assert server.is_busy("org/chat") is True
+            assert server.in_flight() == told
+            answer.finish()
+            assert answer.ended.wait(20)
+        assert answer.is_whole
+        wait_for(lambda: not server.is_busy("org/chat"), "an idle slot")
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        ([b""], None),
+        ([b'data:{"type":"inflight","data":"{\\"total\\":3}"}\n'], {"": 3}),
+        ([b'data:{"type":"inflight","data":"{\\"total\\":0}"}\n'], {}),
+        ([b'data: {"type":"infl', b'ight","data":"{\\"operation\\":\\"snapshot\\"}"}\n\n'], {}),
+        (
+            [
+                b'data:{"type":"inflight","data":"{\\"operation\\":\\"upsert\\",\\"request\\":{}}"}\n'
+            ],
+            None,
+        ),
+        ([b'data:{"type":"inflight","data":7}\n', b"data:[[[\n", b"event:inflight\n"], None),
+        (
+            [
+                b'data:{"type":"logData","data":"inflight"}\n\n',
+                b'data:{"type":"inflight","data":"{\\"operation\\":\\"snapshot\\",\\"requests\\":'
+                b'[{\\"model\\":\\"a\\"},{\\"model\\":\\"a\\"},{},7]}"}\n',
+            ],
+            {"a": 2, "": 2},
+        ),
+    ],
+)
+def test_stream_of_events_is_understood(stream: list[bytes], told: dict[str, int] | None) -> None:
+    """However it is cut, the first event that tells of all requests counts, and no other."""
+    assert requests_in_flight(stream) == told
+
+
+def test_answers_of_other_shapes_are_no_claim() -> None:
+    """Slots that are switched off are not known, and what is no list of models is an error."""
+    body = {"/upstream/a/slots": b'{"error": 7}', "/upstream/b/slots": b'[{"id": 0}]'}
+    with answering(lambda path: (200, body.get(path, b"7"))) as url:
+        server = LlamaSwapServer(url)
+        assert server.is_busy("a") is None
+        assert server.is_busy("b") is None
+        assert server.in_flight() is None
+        with pytest.raises(ServerUnreachable, match="no list of models"):
+            server.running()
+    with answering(lambda _path: (501, b"no text here")) as url:
+        assert LlamaSwapServer(url).is_busy("a") is None
+        assert "501" in LlamaSwapServer(url).load("a", 5)

@@ -12,7 +12,7 @@ import pytest
 from reconciler.core.runs import RunReport
 from reconciler.engine.loop import Contents, Schedule, watch_loop
 from reconciler.engine.run import RunResult
-from reconciler.errors import Fault, LockHeld, ManifestInvalid, Refused
+from reconciler.errors import Fault, LockHeld, ManifestInvalid, Refused, RuntimeUnavailable
 from tests.support.fakes import FakeClock, Heard
 
 RESYNC = 600.0
@@ -174,6 +174,14 @@ def test_what_may_pass_by_itself_is_tried_again_with_growing_patience() -> None:
     longest = [min(5 * 2**number, 300) for number in range(10)]
     assert all(most / 2 <= wait <= most for wait, most in zip(scene.waits, longest, strict=True))
     assert sum("trying again" in line for line in scene.heard.said) == 10
+
+
+def test_container_that_comes_up_after_us_is_looked_for_soon() -> None:
+    """At the start of a host the engine, or the container, may be later than the loop."""
+    scene = Scene(failing(RuntimeUnavailable("no container")), good)
+    scene.run()
+    assert scene.waits[0] <= 5
+    assert scene.waits[1] == RESYNC
 
 
 def test_patience_starts_anew_after_a_success() -> None:

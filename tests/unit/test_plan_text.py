@@ -141,7 +141,9 @@ def test_drift_and_stalls_are_told_with_their_reasons() -> None:
     """What somebody else changed is said, and which model cannot be applied, and why."""
     world = edited_by_hand(World().reached(desired(served("a"))))
     text = shown(world, desired(served("a"), stalled={"b": "no such repository"}))
-    assert re.search(r"^drift: a: ttl was edited by hand \(line \d+\): 5 instead of 300$", text, re.MULTILINE)
+    assert re.search(
+        r"^drift: a: ttl was edited by hand \(line \d+\): 5 instead of 300$", text, re.MULTILINE
+    )
     assert "\nstalled: b: no such repository\n" in text
 
 

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.runtime.endpoint import find_endpoint
+from reconciler.adapters.runtime.endpoint import Endpoint, find_endpoints
 from reconciler.adapters.runtime.inspection import read_inspection
+from reconciler.adapters.runtime.selection import labels_of
 from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
 from reconciler.core.ports.serving import Runtime
-from reconciler.errors import RuntimeFailed, RuntimeUnavailable
+from reconciler.errors import RuntimeFailed, RuntimeUnavailable, UsageError
+
+
+def first_endpoint(option: str | None, *, environ: dict[str, str]) -> Endpoint:
+    """Give the engine that is asked first."""
+    return find_endpoints(option, environ=environ)[0]
 
 
 def inspect(
@@ -23,6 +29,8 @@ def inspect(
     mounts: dict[str, str] | None = None,
     ports: dict[str, Any] | None = None,
     host: str = "127.0.0.1",
+    top: dict[str, Any] | None = None,
+    problems: tuple[str, ...] = (),
     **more: Any,
 ) -> RuntimeState:
     """Read an inspection with this command, these mounts (inside to here) and ports."""
@@ -41,7 +49,7 @@ def inspect(
         "NetworkSettings": {"Ports": ports},
         **more,
     }
-    return read_inspection(attrs, endpoint="unix:///x", host=host)
+    return read_inspection(attrs, endpoint="unix:///x", host=host, top=top, problems=problems)
 
 
 def published(port: str, address: str = "127.0.0.1") -> list[dict[str, str]]:
@@ -191,41 +199,61 @@ def test_the_engine_is_chosen_as_the_docker_command_chooses(tmp_path: Path) -> N
     """Option before DOCKER_HOST before context before the default socket."""
     home = docker_home(tmp_path, "unix:///run/lab.sock")
     both = {**home, "DOCKER_HOST": "unix:///run/host.sock"}
-    assert find_endpoint("unix:///run/o.sock", environ=both).url == "unix:///run/o.sock"
-    assert find_endpoint(None, environ=both).url == "unix:///run/host.sock"
-    chosen = find_endpoint(None, environ=home)
+    assert first_endpoint("unix:///run/o.sock", environ=both).url == "unix:///run/o.sock"
+    assert first_endpoint(None, environ=both).url == "unix:///run/host.sock"
+    chosen = first_endpoint(None, environ=home)
     assert (chosen.url, chosen.source) == ("unix:///run/lab.sock", "the Docker context 'lab'")
-    default = find_endpoint(None, environ={**home, "DOCKER_CONTEXT": "default"})
+    default = first_endpoint(None, environ={**home, "DOCKER_CONTEXT": "default"})
     assert default.url == "unix:///var/run/docker.sock"
-    assert find_endpoint(None, environ={}).url == "unix:///var/run/docker.sock"
+    assert first_endpoint(None, environ={}).url == "unix:///var/run/docker.sock"
+
+
+def test_an_engine_that_nobody_named_is_found_by_its_socket(tmp_path: Path) -> None:
+    """The user's own engines come before the system's; those that are not there are left out."""
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    (tmp_path / "podman").mkdir()
+    (tmp_path / "podman" / "podman.sock").touch()
+    sources = [item.source for item in find_endpoints(None, environ=environ)]
+    assert sources[0] == "the user's Podman socket"
+    (tmp_path / "docker.sock").touch()
+    found = find_endpoints(None, environ=environ)
+    assert [item.source for item in found[:2]] == [
+        "the rootless engine's socket",
+        "the user's Podman socket",
+    ]
+    assert found[0].url == f"unix://{tmp_path}/docker.sock"
+    # That one of them comes or goes is noticed by what remembers a plan.
+    assert {tmp_path / "docker.sock", tmp_path / "podman" / "podman.sock"} < set(found[0].found_by)
+    (only,) = find_endpoints(None, environ={**environ, "DOCKER_HOST": "unix:///x.sock"})
+    assert only.source == "DOCKER_HOST"
 
 
 def test_a_context_s_certificates_are_used(tmp_path: Path) -> None:
     """A context with TLS files brings them along, and DOCKER_TLS_VERIFY its own."""
     home = docker_home(tmp_path, "tcp://engine:2376")
-    assert find_endpoint(None, environ=home).tls_dir is None
+    assert first_endpoint(None, environ=home).tls_dir is None
     folder = tmp_path / ".docker/contexts/tls" / sha256(b"lab").hexdigest() / "docker"
     folder.mkdir(parents=True)
-    assert find_endpoint(None, environ=home).tls_dir == str(folder)
-    assert find_endpoint(None, environ=home).host == "engine"
+    assert first_endpoint(None, environ=home).tls_dir == str(folder)
+    assert first_endpoint(None, environ=home).host == "engine"
     environ = {"DOCKER_HOST": "tcp://x:2376", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}
-    assert find_endpoint(None, environ=environ).tls_dir == "/c"
+    assert first_endpoint(None, environ=environ).tls_dir == "/c"
 
 
 def test_a_context_that_is_gone_is_named(tmp_path: Path) -> None:
     """A context without its file is an error that says which, never a silent other engine."""
     with pytest.raises(RuntimeUnavailable, match="context 'gone'"):
-        find_endpoint(None, environ={"HOME": str(tmp_path), "DOCKER_CONTEXT": "gone"})
+        first_endpoint(None, environ={"HOME": str(tmp_path), "DOCKER_CONTEXT": "gone"})
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text("{not json")
-    chosen = find_endpoint(None, environ={"HOME": str(tmp_path)})
+    chosen = first_endpoint(None, environ={"HOME": str(tmp_path)})
     assert chosen.source == "the default"
 
 
 def test_an_engine_behind_ssh_is_refused(tmp_path: Path) -> None:
     """Its containers see another machine's files, so what we write they would never serve."""
     with pytest.raises(RuntimeUnavailable, match="ssh://me@far") as caught:
-        find_endpoint(None, environ=docker_home(tmp_path, "ssh://me@far"))
+        first_endpoint(None, environ=docker_home(tmp_path, "ssh://me@far"))
     assert "own machine" in caught.value.hint
 
 
@@ -240,6 +268,116 @@ def test_a_runtime_that_is_not_ours_is_never_touched() -> None:
     with pytest.raises(RuntimeFailed) as caught:
         runtime.restart()
     assert "-watch-config" in caught.value.hint
+
+
+def listed(*commands: str, title: str = "COMMAND") -> dict[str, Any]:
+    """Give a list of processes as an engine gives it."""
+    rows = [["1", command] for command in commands]
+    return {"Titles": ["PID", title], "Processes": rows}
+
+
+@pytest.mark.parametrize(
+    ("command", "watches"),
+    [
+        ("/app/llama-swap -config c.yaml", False),
+        ("/app/llama-swap -config c.yaml -watch-config", True),
+        ("/app/llama-swap --watch-config=true", True),
+        ("/app/llama-swap -watch-config=false", False),
+        ("/app/llama-swap -watch-config -watch-config=0", False),
+        ("llama-swap-linux-amd64 -config c.yaml", False),
+        ("/entrypoint.sh -config c.yaml", None),
+        ("/llama-swap-entrypoint.sh -config c.yaml", None),
+        ("sh -c llama-swap", None),
+        ("/entrypoint.sh -watch-config", True),
+    ],
+)
+def test_watching_is_never_assumed_from_silence(command: str, watches: bool | None) -> None:
+    """Without a list of processes the entrypoint tells, and only llama-swap's own tells all."""
+    assert inspect(command).watches is watches
+
+
+@pytest.mark.parametrize("title", ["COMMAND", "CMD", "args"])
+def test_the_process_says_more_than_the_entrypoint(title: str) -> None:
+    """What a script adds shows in the process alone, whatever the engine calls the column."""
+    top = listed(
+        "/bin/sh /usr/local/bin/llama-swap-start -config /no/c.yaml",
+        "/usr/local/bin/llama-swap -config /conf/c.yaml -listen :9000 -watch-config",
+        "/app/llama-server --port 5800 -m /models/llama-swap-7b.gguf",
+        title=title,
+    )
+    state = inspect("/llama-swap-entrypoint.sh", mounts={"/conf": "/srv"}, top=top)
+    assert (state.watches, state.config_path, state.listen_port) == (True, "/srv/c.yaml", "9000")
+
+
+def test_a_process_that_is_not_llama_swap_tells_nothing() -> None:
+    """Where llama-swap is not among the processes, a missing flag is not taken for no."""
+    top = listed("sleep 100", "llama-server -m /models/llama-swap-7b.gguf")
+    assert inspect("/app/llama-swap -config c.yaml", top=top).watches is None
+    assert inspect("/app/llama-swap -watch-config", top=top).watches is True
+    assert (
+        inspect("/app/llama-swap", top={"Titles": ["PID"], "Processes": [["1"]]}).watches is False
+    )
+
+
+def test_blanks_in_a_path_are_known_from_the_entrypoint() -> None:
+    """The list of processes joins words with blanks; the same words as the entrypoint's are it."""
+    args = ["-config", "/my conf/c.yaml"]
+    top = listed("/app/llama-swap -config /my conf/c.yaml")
+    state = inspect("/app/llama-swap", Args=args, mounts={"/my conf": "/srv"}, top=top)
+    assert state.config_path == "/srv/c.yaml"
+
+
+def test_how_a_container_was_made_is_read() -> None:
+    """User, restart policy, grace, health check, labels and command, with Docker's defaults."""
+    bare = inspect()
+    assert (bare.restart_policy, bare.stop_grace_seconds, bare.user) == ("no", 10, "")
+    assert (bare.has_health_check, bare.is_restarting, bare.labels) == (False, False, {})
+    made = inspect(
+        State={"Status": "restarting"},
+        HostConfig={"RestartPolicy": {"Name": "unless-stopped"}},
+        Config={
+            "User": "10001:10001",
+            "StopTimeout": 45,
+            "Healthcheck": {"Test": ["CMD", "true"]},
+            "Labels": {"b": "2", "a": "1"},
+            "Cmd": ["-config", "c"],
+        },
+        problems=("not asked",),
+    )
+    assert (made.restart_policy, made.stop_grace_seconds, made.user) == (
+        "unless-stopped",
+        45,
+        "10001:10001",
+    )
+    assert (made.has_health_check, made.is_restarting) == (True, True)
+    assert (made.labels, made.command) == ({"a": "1", "b": "2"}, ("-config", "c"))
+    assert made.problems == ("not asked",)
+    assert not inspect(Config={"Healthcheck": {"Test": ["NONE"]}}).has_health_check
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels"),
+    [
+        ("llama-swap", None),
+        ("label:role=swap", ["role=swap"]),
+        ("label:role", ["role"]),
+        (
+            "compose:home/swap",
+            ["com.docker.compose.project=home", "com.docker.compose.service=swap"],
+        ),
+    ],
+)
+def test_selectors_are_read(selector: str, labels: list[str] | None) -> None:
+    """A name has no colon; all else must be a label, or a project with its service."""
+    assert labels_of(selector) == labels
+
+
+@pytest.mark.parametrize("selector", ["label:", "label:=x", "compose:home", "compose:/x", "id:1"])
+def test_selectors_that_select_nothing_are_refused(selector: str) -> None:
+    """The error names it, and how it may be written."""
+    with pytest.raises(UsageError, match=selector) as caught:
+        labels_of(selector)
+    assert "compose:PROJECT/SERVICE" in caught.value.hint
 
 
 @pytest.mark.parametrize(

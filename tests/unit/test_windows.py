@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from reconciler.core.windows import DownloadTimes, parse_windows
+from reconciler.core.windows import OpenTimes, parse_windows
 
 BERLIN = ZoneInfo("Europe/Berlin")
-NIGHT = DownloadTimes(windows=parse_windows("01:00-07:00"), zone=BERLIN)
+NIGHT = OpenTimes(windows=parse_windows("01:00-07:00"), zone=BERLIN)
 
 
 def at(text: str) -> datetime:
@@ -33,7 +33,7 @@ def test_window_is_open_from_its_first_minute_up_to_its_last(
     windows: str, open_at: list[str], closed_at: list[str]
 ) -> None:
     """The first minute is in, the last is not; across midnight, several, and none at all."""
-    times = DownloadTimes(windows=parse_windows(windows), zone=BERLIN)
+    times = OpenTimes(windows=parse_windows(windows), zone=BERLIN)
     assert [clock for clock in open_at if not times.is_open(at(f"2026-01-15T{clock}"))] == []
     assert [clock for clock in closed_at if times.is_open(at(f"2026-01-15T{clock}"))] == []
 
@@ -45,8 +45,8 @@ def test_next_opening_and_closing_are_told() -> None:
     assert NIGHT.opens_at(at("2026-01-15T03:00:30")) == at("2026-01-15T03:00:30")
     assert NIGHT.seconds_left(at("2026-01-15T06:59:30")) == 30
     assert NIGHT.seconds_left(at("2026-01-15T07:00")) == 0
-    assert DownloadTimes().seconds_left(at("2026-01-15T07:00")) is None
-    whole = DownloadTimes(windows=parse_windows("00:00-12:00,12:00-24:00"), zone=BERLIN)
+    assert OpenTimes().seconds_left(at("2026-01-15T07:00")) is None
+    whole = OpenTimes(windows=parse_windows("00:00-12:00,12:00-24:00"), zone=BERLIN)
     assert whole.seconds_left(at("2026-01-15T07:00")) is None
 
 
@@ -63,7 +63,7 @@ def test_night_in_which_the_clocks_are_changed() -> None:
     """
     assert NIGHT.seconds_left(at("2026-03-29T01:00")) == timedelta(hours=5).total_seconds()
     assert NIGHT.seconds_left(at("2026-10-25T01:00")) == timedelta(hours=7).total_seconds()
-    left_out = DownloadTimes(windows=parse_windows("02:30-07:00"), zone=BERLIN)
+    left_out = OpenTimes(windows=parse_windows("02:30-07:00"), zone=BERLIN)
     opens = left_out.opens_at(at("2026-03-29T00:00"))
     assert opens.isoformat() == "2026-03-29T03:00:00+02:00"
 

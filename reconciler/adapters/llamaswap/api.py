@@ -1,23 +1,24 @@
-"""llama-swap's own HTTP interface, as far as we need it.
-
-It is small and near, so the standard library serves it: no client to import, no proxy that could
-come between, no redirect that could carry our key elsewhere.
-"""
+"""llama-swap's own HTTP interface, as far as we need it."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
-from reconciler.errors import ServerUnreachable, UsageError
+from reconciler.adapters.llamaswap.client import Client
+from reconciler.adapters.llamaswap.events import requests_in_flight
+from reconciler.core.ports.serving import RunningModel
+from reconciler.errors import ServerUnreachable
 
-# An answer this large is not llama-swap's: a thousand models take about one megabyte.
-_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# What it tells on connecting comes at once; a version that tells nothing of requests stays silent.
+_EVENTS_SECONDS = 2.0
+# A model that does not end when it is asked to is killed by llama-swap after ten seconds.
+_UNLOAD_SECONDS = 60.0
+# llama-server's answer where its model makes vectors or ranks, and no text: it is loaded.
+_OTHER_KIND_OF_MODEL = 501
+_LONGEST_REASON = 200
 
 
 class LlamaSwapServer:
@@ -31,23 +32,12 @@ class LlamaSwapServer:
         self, url: str, *, api_key: str | None = None, timeout_seconds: float = 5.0
     ) -> None:
         """Take the address; nothing is asked yet. Raises `UsageError` where it is no http URL."""
-        try:
-            parts = urlsplit(url)
-            self._host, self._port = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise _no_url(url) from error
-        if parts.scheme not in ("http", "https") or not self._host:
-            raise _no_url(url)
-        self._secure = parts.scheme == "https"
-        self._prefix = parts.path.rstrip("/")
-        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
-        self._api_key = api_key
-        self._timeout_seconds = timeout_seconds
+        self._client = Client(url, api_key=api_key, timeout_seconds=timeout_seconds)
 
     def is_healthy(self) -> bool:
         """Whether `/health` answers 200 now. Never raises: no answer is False."""
         try:
-            status, _ = self._get("/health")
+            status, _ = self._client.get("/health")
         except ServerUnreachable:
             return False
         return status == 200
@@ -78,86 +68,115 @@ class LlamaSwapServer:
     def version(self) -> str | None:
         """What `/api/version` says; None where it does not say. Never raises."""
         try:
-            status, body = self._get("/api/version")
-            answer = json.loads(body) if status == 200 else None
-        except (ServerUnreachable, ValueError, RecursionError):
+            answer = _json(*self._client.get("/api/version"))
+        except ServerUnreachable:
             return None
         version = answer.get("version") if isinstance(answer, dict) else None
         return version if isinstance(version, str) and version else None
 
-    def _models(self) -> list[dict[str, Any]]:
-        status, body = self._get("/v1/models")
-        if status == 401:
-            raise ServerUnreachable(
-                f"llama-swap at {self._url} does not accept our API key"
-                if self._api_key
-                else f"llama-swap at {self._url} asks for an API key",
-                hint="set RECONCILER_LLAMA_SWAP_API_KEY to one of the config's apiKeys",
-            )
-        try:
-            answer = json.loads(body) if status == 200 else None
-            entries = answer["data"] or [] if isinstance(answer, dict) else None
-        except (ValueError, KeyError, RecursionError):
-            entries = None
-        if not isinstance(entries, list):
-            raise self._unreachable(f"/v1/models is no list of models (status {status})")
-        return [
-            entry
-            for entry in entries
-            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-        ]
-
-    def _get(self, path: str) -> tuple[int, bytes]:
-        """Ask once. Raises `ServerUnreachable` where no whole answer comes in time."""
-        headers = {"Accept": "application/json", "Connection": "close"}
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        try:
-            with self._connection() as connection:
-                connection.request("GET", self._prefix + path, headers=headers)
-                answer = connection.getresponse()
-                return answer.status, self._read(answer)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
-        except ValueError:
-            # The library's own message repeats the header, and with it the key.
-            raise self._unreachable(
-                "the URL or the API key holds signs HTTP cannot carry"
-            ) from None
-
-    def _read(self, answer: http.client.HTTPResponse) -> bytes:
-        """Read the body whole; a socket's own time-out would let a trickle go on for ever."""
-        deadline = time.monotonic() + self._timeout_seconds
-        body = bytearray()
-        while chunk := answer.read1(65536):
-            body += chunk
-            if len(body) > _MAX_ANSWER_BYTES:
-                raise self._unreachable("the answer is too large to be llama-swap's")
-            if time.monotonic() > deadline:
-                raise self._unreachable("the answer takes too long")
-        return bytes(body)
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[http.client.HTTPConnection]:
-        make = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = make(self._host, self._port, timeout=self._timeout_seconds)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def _unreachable(self, reason: str) -> ServerUnreachable:
-        return ServerUnreachable(
-            f"no answer from llama-swap at {self._url}: {reason}",
-            hint="see that it runs and that this is its URL; RECONCILER_LLAMA_SWAP_URL sets it",
+    def running(self) -> tuple[RunningModel, ...]:
+        """Give the models that are loaded, or about to be. Raises `ServerUnreachable`."""
+        return tuple(
+            RunningModel(id=entry["model"], state=str(entry.get("state", "")))
+            for entry in self._list("/running", "running")
+            if isinstance(entry.get("model"), str)
         )
 
+    def in_flight(self) -> Mapping[str, int] | None:
+        """Count the requests that are being answered now, by model, as `/api/events` tells.
 
-def _no_url(url: str) -> UsageError:
-    return UsageError(
-        f"not a URL of a llama-swap server: {url!r}",
-        hint="write it as http://127.0.0.1:8080, in RECONCILER_LLAMA_SWAP_URL",
-    )
+        None where it does not tell. Raises `ServerUnreachable`.
+        """
+        return requests_in_flight(
+            self._client.stream("/api/events", timeout_seconds=_EVENTS_SECONDS)
+        )
+
+    def is_busy(self, model: str) -> bool | None:
+        """Whether one of the model's slots is at work; None where its server does not say.
+
+        Raises `ServerUnreachable`.
+        """
+        slots = _json(*self._client.get(f"/upstream/{_quoted(model)}/slots"))
+        if not isinstance(slots, list):
+            return None
+        states = [slot.get("is_processing") for slot in slots if isinstance(slot, dict)]
+        known = [state for state in states if isinstance(state, bool)]
+        return any(known) if known else None
+
+    def unload(self, model: str | None) -> None:
+        """Stop one model, or all of them; one that it does not know is not loaded.
+
+        Raises `ServerUnreachable`.
+        """
+        path = "/api/models/unload" + (f"/{_quoted(model)}" if model is not None else "")
+        status, body = self._client.post(path, b"", timeout_seconds=_UNLOAD_SECONDS)
+        if status == 401:
+            raise self._client.refused_key()
+        if status != 200 and (status != 404 or model is None):
+            raise self._client.unreachable(f"{path}: {_reason(status, body)}")
+
+    def probe(self, model: str, timeout_seconds: float) -> str:
+        """Load a model and have it answer one token; gives why it did not. Never raises."""
+        question = {
+            "model": model,
+            "messages": [{"role": "user", "content": "Hi"}],
+            "max_tokens": 1,
+            "stream": False,
+        }
+        try:
+            status, body = self._client.post(
+                "/v1/chat/completions",
+                json.dumps(question).encode(),
+                timeout_seconds=timeout_seconds,
+            )
+        except ServerUnreachable as error:
+            return error.message
+        return "" if status in (200, _OTHER_KIND_OF_MODEL) else _reason(status, body)
+
+    def load(self, model: str, timeout_seconds: float) -> str:
+        """Load a model; gives why it did not come up. Never raises."""
+        try:
+            status, body = self._client.get(
+                f"/upstream/{_quoted(model)}/health", timeout_seconds=timeout_seconds
+            )
+        except ServerUnreachable as error:
+            return error.message
+        # What the model's server itself says to this question is its own affair.
+        return "" if status in (200, 404) else _reason(status, body)
+
+    def _models(self) -> list[dict[str, Any]]:
+        entries = self._list("/v1/models", "data")
+        return [entry for entry in entries if isinstance(entry.get("id"), str)]
+
+    def _list(self, path: str, key: str) -> list[dict[str, Any]]:
+        """Give the objects in a list that an answer holds as `key`. Raises `ServerUnreachable`."""
+        status, body = self._client.get(path)
+        if status == 401:
+            raise self._client.refused_key()
+        answer = _json(status, body)
+        entries = answer.get(key, 0) if isinstance(answer, dict) else 0
+        entries = [] if entries is None else entries
+        if not isinstance(entries, list):
+            raise self._client.unreachable(f"{path} is no list of models (status {status})")
+        return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _json(status: int, body: bytes) -> Any:
+    """Give what an answer says; None where it is no JSON, or no answer to what was asked."""
+    try:
+        return json.loads(body) if status == 200 else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _quoted(model: str) -> str:
+    """Write an ID in a path; llama-swap takes the slashes in it as they are."""
+    return quote(model, safe="/")
+
+
+def _reason(status: int, body: bytes) -> str:
+    words = " ".join(body.decode(errors="replace").split())
+    return f"status {status}" + (f": {words[:_LONGEST_REASON]}" if words else "")
 
 
 def _llama_swap_meta(entry: dict[str, Any]) -> dict[str, Any]:

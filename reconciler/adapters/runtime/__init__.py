@@ -1,1 +1,1 @@
-"""What runs llama-swap: a Docker container, or nothing we manage."""
+"""What runs llama-swap: a Docker container, commands of a person, or nothing we manage."""

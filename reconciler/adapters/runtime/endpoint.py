@@ -1,4 +1,4 @@
-"""Where the Docker engine is: the option, the environment, or the chosen Docker context.
+"""Where the Docker engine is: the option, the environment, the Docker context, or a usual socket.
 
 The library behind the Docker runtime knows nothing of contexts, so a person on Docker Desktop,
 colima or a rootless engine would be told that there is no engine while `docker ps` works.
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from reconciler.errors import RuntimeUnavailable
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
+_PODMAN_SOCKET = "/run/podman/podman.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,11 @@ class Endpoint:
         return parts.hostname or "127.0.0.1" if parts.scheme != "unix" else "127.0.0.1"
 
 
-def find_endpoint(option: str | None, *, environ: Mapping[str, str]) -> Endpoint:
+def find_endpoints(option: str | None, *, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
     """Choose the engine as the `docker` command would; `option` wins.
+
+    There are several only where nobody chose and there is more than one of the usual sockets: a
+    rootless engine's, Podman's, the system's. The one that has the container is meant then.
 
     Raises:
         RuntimeUnavailable: the chosen context cannot be read, or is an engine reached over ssh,
@@ -54,21 +58,49 @@ def find_endpoint(option: str | None, *, environ: Mapping[str, str]) -> Endpoint
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/")) / ".docker")
     context = environ.get("DOCKER_CONTEXT") or _current_context(folder)
     if option:
-        endpoint = Endpoint(url=option, source="the option", tls_dir=_tls_dir(environ, folder))
+        found = [Endpoint(url=option, source="the option", tls_dir=_tls_dir(environ, folder))]
     elif environ.get("DOCKER_HOST"):
         url = environ["DOCKER_HOST"]
-        endpoint = Endpoint(url=url, source="DOCKER_HOST", tls_dir=_tls_dir(environ, folder))
+        found = [Endpoint(url=url, source="DOCKER_HOST", tls_dir=_tls_dir(environ, folder))]
     elif context and context != "default":
-        endpoint = _context_endpoint(folder, context)
+        found = [_context_endpoint(folder, context)]
     else:
-        endpoint = Endpoint(url=DEFAULT_URL, source="the default")
-    scheme = urlsplit(endpoint.url).scheme
-    if scheme not in ("unix", "tcp", "http", "https"):
-        raise RuntimeUnavailable(
-            f"cannot use the Docker engine at {endpoint.url} (from {endpoint.source})",
-            hint="run reconcile on the engine's own machine, or set DOCKER_HOST to its unix socket",
-        )
-    return replace(endpoint, found_by=(folder / "config.json", *endpoint.found_by))
+        found = _usual_endpoints(environ)
+    for endpoint in found:
+        if urlsplit(endpoint.url).scheme not in ("unix", "tcp", "http", "https"):
+            raise RuntimeUnavailable(
+                f"cannot use the Docker engine at {endpoint.url} (from {endpoint.source})",
+                hint="run reconcile on the engine's own machine, or set DOCKER_HOST to its unix "
+                "socket",
+            )
+    config = folder / "config.json"
+    return tuple(replace(item, found_by=(config, *item.found_by)) for item in found)
+
+
+def _usual_endpoints(environ: Mapping[str, str]) -> list[Endpoint]:
+    """Give the sockets that are there, of those that engines listen on; else the default alone."""
+    own = environ.get("XDG_RUNTIME_DIR")
+    usual = [
+        *([(f"{own}/docker.sock", "the rootless engine's socket")] if own else ()),
+        *([(f"{own}/podman/podman.sock", "the user's Podman socket")] if own else ()),
+        (_PODMAN_SOCKET, "the system's Podman socket"),
+        (DEFAULT_URL.removeprefix("unix://"), "the default"),
+    ]
+    # That one of them comes or goes may lead to another engine.
+    asked = tuple(Path(path) for path, _ in usual)
+    known = [
+        Endpoint(url=f"unix://{path}", source=source, found_by=asked) for path, source in usual
+    ]
+    there = [item for item in known if item.socket is not None and _is_there(item.socket)]
+    return there or known[-1:]
+
+
+def _is_there(socket: Path) -> bool:
+    try:
+        return socket.exists()
+    except OSError:
+        # It lies in a folder that is not ours to look into: another user's engine.
+        return False
 
 
 def _current_context(folder: Path) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from reconciler.core.observed import PathMapping, RuntimeState
+from reconciler.core.observed import PathMapping, RuntimeState, Sight
 from reconciler.core.ports.serving import Runtime
 
 
@@ -34,6 +36,26 @@ class ToldRuntime:
     def restart(self) -> None:
         """Restart it. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
         self._runtime.restart()
+
+    def start(self) -> None:
+        """Start it where it is stopped. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
+        self._runtime.start()
+
+    def hang_up(self) -> None:
+        """Send it SIGHUP. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
+        self._runtime.hang_up()
+
+    def read_inside(self, path: str) -> bytes | None:
+        """Give the bytes it sees at a path of its own. Raises `RuntimeUnavailable`."""
+        return self._runtime.read_inside(path)
+
+    def sights(self, paths: Sequence[str]) -> Mapping[str, Sight]:
+        """Say how it sees paths of its own. Raises `RuntimeUnavailable`."""
+        return self._runtime.sights(paths)
+
+    def log_since(self, moment: datetime) -> tuple[str, ...]:
+        """Give the lines it logged from `moment` on. Never raises."""
+        return self._runtime.log_since(moment)
 
     def last_log_lines(self, count: int) -> tuple[str, ...]:
         """Give the newest lines it logged. Never raises."""

@@ -18,10 +18,11 @@ from reconciler.adapters.store.generation_table import (
     keep_generation,
     last_generations,
     ledger_of,
+    state_of,
 )
 from reconciler.adapters.store.schema import SCHEMA_VERSION, bring_up_to_date, version_of
 from reconciler.adapters.store.search_table import find_models
-from reconciler.core.generations import Generation
+from reconciler.core.generations import GENERATIONS_KEPT, Generation, GenerationState
 from reconciler.core.gguf.seen import SeenHeader, headers_from_json, headers_to_json
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
@@ -123,17 +124,24 @@ class Inventory:
         """Write the rollout down before its first step, or its progress."""
         self._save("rollout", rollout_to_json(rollout))
 
-    def end_rollout(self, ledger: Ledger, generation: Generation | None = None) -> None:
+    def end_rollout(
+        self,
+        ledger: Ledger,
+        generation: Generation | None = None,
+        *,
+        keep: int = GENERATIONS_KEPT,
+    ) -> None:
         """Forget the rollout and keep the ledger it ended in, in one transaction.
 
-        `generation` is given where that is a newly applied state, and kept with them.
+        `generation` is given where that is a newly applied state, and kept with them, as are the
+        newest `keep`.
         """
         document = ledger_to_json(ledger)
         self._copy_ledger(document)
         with self._translated(), self._database:
             self._put_ledger(document)
             if generation is not None:
-                keep_generation(self._database, generation, document)
+                keep_generation(self._database, generation, document, keep=keep)
             self._database.execute("DELETE FROM document WHERE name = 'rollout'")
 
     def last_generations(self, count: int) -> tuple[Generation, ...]:
@@ -145,6 +153,11 @@ class Inventory:
         """Give the ledger of a generation, None where it is not kept any more."""
         with self._translated():
             return ledger_of(self._database, number)
+
+    def state_of(self, number: int) -> GenerationState | None:
+        """Give what a generation was made of, None where that is not kept."""
+        with self._translated():
+            return state_of(self._database, number)
 
     def count_models(self) -> int | None:
         """How many models the ledger has, without reading it; None where there is no ledger."""

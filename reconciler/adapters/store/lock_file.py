@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -34,3 +35,7 @@ class LockTextFile:
                 target.unlink(missing_ok=True)
             else:
                 write_atomically(target, data, like=target if target.exists() else None)
+
+    def is_writable(self) -> bool:
+        """Whether its folder may be written, by its mode and that of its filesystem."""
+        return os.access(self.path.resolve().parent, os.W_OK | os.X_OK)

@@ -21,13 +21,13 @@ from reconciler.adapters.base.files import (
     write_atomically,
 )
 from reconciler.adapters.base.partial_record import recorded_extents, remove_record
-from reconciler.adapters.store import folder_walk
+from reconciler.adapters.store import folder_walk, leavings
 from reconciler.adapters.store.sharing import may_share, own_file, share
 from reconciler.core.beside import noted_digest
 from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount
 from reconciler.core.gguf.window import ByteSource
-from reconciler.core.keeping import Partial, Trash
+from reconciler.core.keeping import Leftover, Partial, Trash, TrashedRun
 from reconciler.core.names import STATE_FOLDER, RelPath, Sha256
 from reconciler.core.observed import FileIdentity
 from reconciler.errors import ReconcilerError, Refused
@@ -239,6 +239,22 @@ class ModelsFolder:
     def trash(self) -> Trash:
         """Measure the trash."""
         return folder_walk.trash(self.state)
+
+    def trashed_runs(self) -> tuple[TrashedRun, ...]:
+        """Give what each run took away, and what its going would free."""
+        return leavings.trashed_runs(self.state)
+
+    def empty_trash(self, run: str) -> None:
+        """Delete for good what a run took away; nothing there is no harm."""
+        leavings.empty_trash(self.state, run)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Give each file of the partial folder, the records of none apart."""
+        return leavings.leftovers(self.state)
+
+    def delete_leftover(self, name: str) -> None:
+        """Delete a file of the partial folder with its record; nothing there is no harm."""
+        leavings.delete_leftover(self.state, name)
 
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""

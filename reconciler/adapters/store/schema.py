@@ -67,6 +67,12 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT
         """,
     ),
+    (
+        # `state` is compressed too; NULL: an earlier version did not keep it.
+        "ALTER TABLE generation ADD COLUMN found_digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE generation ADD COLUMN returned_to INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE generation ADD COLUMN state BLOB",
+    ),
 )
 SCHEMA_VERSION: Final = len(_STEPS)
 

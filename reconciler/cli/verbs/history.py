@@ -1,4 +1,7 @@
-"""Past runs, newest first: when, what came of each, what it changed and what that cost."""
+"""Past runs, newest first: when, what came of each, and the generation that it made.
+
+A generation is told with what going back to it would cost: nothing, where all its bytes are here.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,31 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
 from reconciler.cli.columns import Cell, Column, lay_out
 from reconciler.cli.console import Console
-from reconciler.cli.records import open_records
+from reconciler.cli.records import Records, open_records
 from reconciler.cli.report_text import outcome_color
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, elapsed
+from reconciler.core.generations import Generation
+from reconciler.core.ledger import Ledger
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
+from reconciler.engine.kept_bytes import kept_digests, missing_bytes
 
 _COLUMNS: Final = (
     Column(head="WHEN"),
     Column(head="OUTCOME"),
     Column(head="CHANGES", rank=1),
-    Column(head="MODE", rank=4),
-    Column(head="FETCHED", rank=3, right=True),
-    Column(head="REUSED", rank=5, right=True),
-    Column(head="TOOK", rank=2, right=True),
+    Column(head="GENERATION", rank=2),
+    Column(head="MODE", rank=5),
+    Column(head="FETCHED", rank=4, right=True),
+    Column(head="REUSED", rank=6, right=True),
+    Column(head="TOOK", rank=3, right=True),
 )
 
 
@@ -34,23 +41,89 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Show past runs; never changes anything."""
     with open_records(settings, console) as records:
         runs = records.inventory.last_runs(options.limit)
+        generations = _look_at(records, options.limit)
     if settings.json:
-        print(json.dumps({"runs": [asdict(report) for report in runs]}, indent=2))
+        document = {
+            "runs": [asdict(report) for report in runs],
+            "generations": [_to_json(item) for item in generations.values()],
+        }
+        print(json.dumps(document, indent=2))
         return 0
     if not runs:
         print("No run yet: `reconcile` makes the first one.")
         return 0
     style = Style(sys.stdout, no_color=settings.no_color)
-    for line in lay_out(_COLUMNS, [_row(report) for report in runs], style):
+    for line in lay_out(
+        _COLUMNS, [_row(report, generations.get(report.run)) for report in runs], style
+    ):
         print(line)
     return 0
 
 
-def _row(report: RunReport) -> Sequence[Cell]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A generation, how many models it has, and how many bytes going back to it must fetch."""
+
+    generation: Generation
+    models: int
+    fetch_bytes: int
+    is_current: bool
+
+
+def _look_at(records: Records, count: int) -> dict[str, _Known]:
+    """Give the generations, newest first, by the runs that made them."""
+    inventory = records.inventory
+    generations = inventory.last_generations(count)
+    ledgers = [inventory.ledger_of(item.number) or Ledger() for item in generations]
+    here = kept_digests(records.folder, inventory.digests, ledgers)
+    return {
+        generation.run: _Known(
+            generation=generation,
+            models=len(ledger.models),
+            fetch_bytes=missing_bytes(ledger, here),
+            is_current=generation is generations[0],
+        )
+        for generation, ledger in zip(generations, ledgers, strict=True)
+    }
+
+
+def _to_json(known: _Known) -> dict[str, object]:
+    generation = known.generation
+    return {
+        "number": generation.number,
+        "run": generation.run,
+        "applied_at": generation.applied_at,
+        "models": known.models,
+        "is_current": known.is_current,
+        "returned_to": generation.returned_to or None,
+        "can_return": generation.is_whole,
+        "fetch_bytes": known.fetch_bytes,
+        "lock_digest": generation.lock_digest,
+        "config_digest": generation.config_digest,
+    }
+
+
+def _told(known: _Known | None) -> Cell:
+    """Give the number by which a generation can be gone back to, and what that takes."""
+    if known is None:
+        return Cell("-")
+    generation = known.generation
+    was = f"{generation.number}, as {generation.returned_to}"
+    number = was if generation.returned_to else str(generation.number)
+    if known.is_current:
+        return Cell(f"{number}, now", "green")
+    if not generation.is_whole:
+        return Cell(f"{number}, not kept")
+    fetches = f", fetches {human_bytes(known.fetch_bytes)}" if known.fetch_bytes else ""
+    return Cell(f"{number}{fetches}")
+
+
+def _row(report: RunReport, known: _Known | None) -> Sequence[Cell]:
     return (
         Cell(datetime.fromisoformat(report.started_at).isoformat(timespec="seconds")),
         Cell(report.outcome.value, outcome_color(report.outcome)),
         Cell(_changes(report)),
+        _told(known),
         Cell(report.mode.value if report.mode is not None else "-"),
         Cell(human_bytes(report.fetched_bytes) if report.fetched_bytes else "-"),
         Cell(human_bytes(report.reused_bytes) if report.reused_bytes else "-"),

@@ -48,12 +48,17 @@ def _dry_run(
     witness = Witness(console, settings)
     with open_host(settings, witness.reporter, for_writing=False) as host:
         prepared = prepare(witness.watch(host), manifest, pass_options(settings))
-    answer = _show(prepared, settings, console)
+    answer = show_plan(prepared, settings, console)
     if memory is not None:
         witness.remember(memory, answer, prepared, texts, lock_path=host.lock_path)
-    if prepared.plan.refusals or prepared.plan.stalled:
+    return code_of_plan(prepared.plan, settings)
+
+
+def code_of_plan(plan: Plan, settings: Settings) -> int:
+    """Give the exit code of a plan that is only shown."""
+    if plan.refusals or plan.stalled:
         return _ERROR
-    return _PENDING if settings.detailed_exitcode and not prepared.plan.is_empty else 0
+    return _PENDING if settings.detailed_exitcode and not plan.is_empty else 0
 
 
 def _apply(host: Host, manifest: Manifest, settings: Settings, console: Console) -> int:
@@ -67,20 +72,32 @@ def run_shown(host: Host, manifest: Manifest, settings: Settings, console: Conso
     """Run one pass, asking where it must; prints plan and report, with --json neither."""
 
     def approve(prepared: Prepared) -> bool:
-        if not settings.json:
-            _show(prepared, settings, console, with_refusals=False)
-        if prepared.plan.refusals:
-            # There is nothing to ask: applying it is refused, with the reasons.
-            return True
-        return settings.yes or _confirmed(prepared.plan, settings, console)
+        if prepared.is_stalled and not prepared.plan.is_empty:
+            console.say(f"it is tried again by hand: {prepared.ledger.stalled_reason}")
+        return approved(prepared, settings, console)
 
     result = run_once(host, manifest, pass_options(settings), approve=approve)
+    show_report(result, settings, console)
+    return result
+
+
+def approved(prepared: Prepared, settings: Settings, console: Console) -> bool:
+    """Show a plan, not with --json, and ask where that must be."""
+    if not settings.json:
+        show_plan(prepared, settings, console, with_refusals=False)
+    if prepared.plan.refusals:
+        # There is nothing to ask: applying it is refused, with the reasons.
+        return True
+    return settings.yes or _confirmed(prepared.plan, settings, console)
+
+
+def show_report(result: RunResult, settings: Settings, console: Console) -> None:
+    """Print what a run did; with --json nothing."""
     console.take_down()
     if not settings.json:
         kinds = kinds_of_change(result.prepared.plan, result.prepared.ledger)
         style = Style(sys.stdout, no_color=settings.no_color)
         print(render_report(result.report, kinds, style), end="")
-    return result
 
 
 def run_to_json(result: RunResult) -> dict[str, object]:
@@ -105,7 +122,7 @@ def pass_options(settings: Settings) -> Options:
     )
 
 
-def _show(
+def show_plan(
     prepared: Prepared, settings: Settings, console: Console, *, with_refusals: bool = True
 ) -> str:
     """Print the plan, and give what was printed."""

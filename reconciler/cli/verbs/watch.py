@@ -82,9 +82,8 @@ def _contents(manifest: Path) -> Contents:
 
 def _pass(settings: Settings, console: Console) -> RunResult:
     def approve(prepared: Prepared) -> bool:
-        """A manifest that failed the health gate waits until somebody changes it."""
-        stalled = prepared.ledger.stalled == prepared.desired.digest
-        if stalled and not prepared.plan.is_empty:
+        """What failed the health gate, or was gone back from, waits until somebody changes it."""
+        if prepared.is_stalled and not prepared.plan.is_empty:
             console.warn(f"not tried again until it changes: {prepared.ledger.stalled_reason}")
             return False
         if not prepared.plan.is_empty and not settings.json:

@@ -27,6 +27,13 @@ class Digests:
     segments: Segments = field(default=Segments(b""), compare=False, repr=False)
 
 
+class DigestMemory(Protocol):
+    """What is known of digests, without a file being read."""
+
+    def find(self, identity: FileIdentity) -> Digests | None:
+        """Give the digests of a file with exactly this identity, if it was ever hashed."""
+
+
 class KnownDigests(Protocol):
     """Digests of files, from memory where they are known, by reading where they are not.
 

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount, Room
-from reconciler.core.generations import Generation
+from reconciler.core.generations import GENERATIONS_KEPT, Generation, GenerationState
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.seen import SeenHeader
 from reconciler.core.gguf.window import ByteSource
-from reconciler.core.keeping import Partial, Trash
+from reconciler.core.keeping import Leftover, Partial, Trash, TrashedRun
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity
@@ -98,6 +98,18 @@ class ModelsFolder(Protocol):
 
     def trash(self) -> Trash:
         """Measure the trash."""
+
+    def trashed_runs(self) -> Sequence[TrashedRun]:
+        """Give what each run took away, and what its going would free."""
+
+    def empty_trash(self, run: str) -> None:
+        """Delete for good what a run took away; nothing there is no harm."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Give each file of the partial folder, the records of none apart."""
+
+    def delete_leftover(self, name: str) -> None:
+        """Delete a file of the partial folder with its record; nothing there is no harm."""
 
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""
@@ -184,8 +196,26 @@ class Inventory(Protocol):
     def save_rollout(self, rollout: Rollout) -> None:
         """Write a rollout, or its progress, down."""
 
-    def end_rollout(self, ledger: Ledger, generation: Generation | None = None) -> None:
-        """Forget the rollout and keep the ledger it ended in; with the generation it made."""
+    def end_rollout(
+        self,
+        ledger: Ledger,
+        generation: Generation | None = None,
+        *,
+        keep: int = GENERATIONS_KEPT,
+    ) -> None:
+        """Forget the rollout and keep the ledger it ended in; with the generation it made.
+
+        The newest `keep` generations are kept.
+        """
+
+    def last_generations(self, count: int) -> tuple[Generation, ...]:
+        """Give the newest states that were applied, newest first, without their `state`."""
+
+    def ledger_of(self, number: int) -> Ledger | None:
+        """Give the ledger of a generation, None where it is not kept any more."""
+
+    def state_of(self, number: int) -> GenerationState | None:
+        """Give what a generation was made of, None where that is not kept."""
 
     def load_headers(self) -> Mapping[FileIdentity, SeenHeader]:
         """Give what is known of the headers of files that no model declares."""

@@ -49,3 +49,6 @@ class LockFile(Protocol):
 
     def write(self, data: bytes | None) -> None:
         """Replace its bytes, whole; None takes it away."""
+
+    def is_writable(self) -> bool:
+        """Whether `write` may be expected to succeed."""

@@ -93,6 +93,7 @@ class _Reader:
             policy=_policy(policy),
             paths=tuple(file.text.path for file in self.files),
             digest=_digest([file.text for file in self.files]),
+            texts=tuple(file.text for file in self.files),
         )
 
     def _only_section(self, key: str) -> Words:

@@ -1,0 +1,1 @@
+"""How long llama-swap does not answer while it takes a changed config."""
