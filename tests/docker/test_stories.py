@@ -65,9 +65,9 @@ def started_at(swap: SwapContainer) -> str:
 def test_add_change_and_removal_reach_the_running_server(
     host: Sandbox, engine: Engine, behave: str
 ) -> None:
-    """A model is added, changed and taken out again, on either llama-swap: each time the server takes
-    it, the older one by a restart, serves exactly what the manifest says, and the config ends as it
-    began.
+    """A model is added, changed and taken out again, on either llama-swap: each time the server
+    takes it, the older one by a restart, serves exactly what the manifest says, and the config ends
+    as it began.
     """
     swap = serve(host, engine, behave=behave)
     host.write_manifest(CHAT)

@@ -135,7 +135,7 @@ def test_new_bytes_have_a_new_time(tmp_path: Path, in_place: bool) -> None:
 def test_backup_is_safe_before_the_first_byte_changes_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut short, a write in place leaves a mixture: the old bytes and their name are synced then."""
+    """A write in place that is cut short leaves a mixture: the old bytes are synced before it."""
     path = tmp_path / "config.yaml"
     path.write_bytes(OLD)
     seen: list[tuple[str, bytes]] = []

@@ -25,14 +25,16 @@ def on_disk(*paths: str, unreadable: str = "") -> OnDisk:
     return OnDisk(files=files, unreadable=frozenset({RelPath(unreadable)} if unreadable else ()))
 
 
-def plan(world: World, disk: OnDisk | None, policy: Policy = SERVE, **more: bool) -> Plan:
+def plan(
+    world: World, disk: OnDisk | None, policy: Policy = SERVE, *, allow_prune: bool = False
+) -> Plan:
     """Plan for a manifest that declares nothing, with these files on the disk."""
     return build_plan(
         desired(policy=policy),
         seen(world, disk),
         world.ledger,
         server="llama-server",
-        **more,
+        allow_prune=allow_prune,
     )
 
 

@@ -164,7 +164,6 @@ def test_text_of_a_ledger_does_not_depend_on_its_order(ledger: Ledger) -> None:
     assert json.dumps(ledger_to_json(turned)) == json.dumps(ledger_to_json(ledger))
 
 
-@settings(max_examples=10, deadline=None)
 @given(rollout=rollouts)
 def test_rollout_of_an_earlier_version_is_read(rollout: Rollout) -> None:
     """One that was written down before there was more than a restart is carried on as one."""

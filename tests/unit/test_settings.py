@@ -20,6 +20,7 @@ GIVEN = {
     "config_dir": "/srv/configs",
     "runtime": "none",
     "container": "other",
+    "docker_host": "tcp://10.0.0.1:2375",
     "reload_command": "systemctl reload llama-swap",
     "restart_command": "systemctl restart llama-swap",
     "health_command": "systemctl is-active llama-swap",
