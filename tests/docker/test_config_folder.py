@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, start_llama_swap
+from tests.support.container_host import serve
+from tests.support.engine import Engine
 from tests.support.hub import running_hub
 from tests.support.sandbox import Sandbox
 
@@ -26,15 +27,7 @@ def host(tmp_path: Path) -> Iterator[Sandbox]:
 
 def test_home_is_read_off_the_container(host: Sandbox, engine: Engine) -> None:
     """Nothing is named, the other config stays as it is, and the models of both are served."""
-    swap = start_llama_swap(engine, config=host.config, models=host.models, whole_folder=True)
-    host.settings = {
-        "DOCKER_HOST": engine.url,
-        "RECONCILER_CONTAINER": swap.name,
-        "RECONCILER_RUNTIME": "",
-        "RECONCILER_MODELS_DIR": "",
-        "RECONCILER_CONFIG": "",
-        "RECONCILER_HEALTH_TIMEOUT": "20",
-    }
+    swap = serve(host, engine, whole_folder=True)
     before = host.config.read_bytes(), host.config.stat().st_mtime_ns
     host.apply()
     assert "chat" in (host.config.parent / "reconciler.yaml").read_text()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import command
-from tests.support.engine import Engine, start_llama_swap
+from tests.support.container_host import serve
+from tests.support.engine import Engine
 from tests.support.hub import running_hub
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
@@ -32,15 +33,7 @@ def test_container_is_asked_before_memory_answers(
     """While the container is as it was, the plan is remembered; once it was restarted or stopped,
     it is made anew, and tells how the container is now.
     """
-    swap = start_llama_swap(engine, config=host.config, models=host.models)
-    host.settings = {
-        "DOCKER_HOST": engine.url,
-        "RECONCILER_CONTAINER": swap.name,
-        "RECONCILER_RUNTIME": "",
-        "RECONCILER_MODELS_DIR": "",
-        "RECONCILER_CONFIG": "",
-        "RECONCILER_HEALTH_TIMEOUT": "20",
-    }
+    swap = serve(host, engine)
     host.apply()
     ways: list[object] = []
     real = command.run_command

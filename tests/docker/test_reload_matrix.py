@@ -12,7 +12,8 @@ from typing import Literal
 
 import pytest
 
-from tests.support.engine import Engine, SwapContainer, start_llama_swap, wait_for
+from tests.support.container_host import serve, started_at
+from tests.support.engine import Engine, SwapContainer, wait_for
 from tests.support.hub import running_hub
 from tests.support.sandbox import CONFIG, Sandbox
 
@@ -39,46 +40,6 @@ def host(tmp_path: Path) -> Iterator[Sandbox]:
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(0o755)
         yield host
-
-
-def serve(
-    host: Sandbox,
-    engine: Engine,
-    *,
-    behave: str = "2026",
-    watch: bool = False,
-    single_file: bool = False,
-    user: str | None = None,
-    restart_policy: Literal["always", "on-failure", "unless-stopped"] | None = None,
-    environment: dict[str, str] | None = None,
-) -> SwapContainer:
-    """Start llama-swap on the host's config and point the command at the container alone."""
-    swap = start_llama_swap(
-        engine,
-        config=host.config,
-        models=host.models,
-        behave=behave,
-        watch=watch,
-        single_file_mount=single_file,
-        user=user,
-        restart_policy=restart_policy,
-        environment=environment,
-    )
-    host.settings = {
-        "DOCKER_HOST": engine.url,
-        "RECONCILER_CONTAINER": swap.name,
-        "RECONCILER_RUNTIME": "",
-        "RECONCILER_MODELS_DIR": "",
-        "RECONCILER_CONFIG": "",
-        "RECONCILER_HEALTH_TIMEOUT": "4",
-    }
-    return swap
-
-
-def started_at(swap: SwapContainer) -> str:
-    """Give when the container was last started."""
-    swap.container.reload()
-    return str(swap.container.attrs["State"]["StartedAt"])
 
 
 def processes(swap: SwapContainer) -> list[list[str]]:
@@ -113,7 +74,15 @@ def test_every_change_is_told_once(
     change is one reload by the gentlest way that works, or one restart where none does; nothing to
     do stops no model and starts no process; and the config ends as it began.
     """
-    swap = serve(host, engine, behave=behave, watch=watch, single_file=single_file, user=user)
+    swap = serve(
+        host,
+        engine,
+        health_timeout="4",
+        behave=behave,
+        watch=watch,
+        single_file_mount=single_file,
+        user=user,
+    )
     restarts = behave == "2025" and (single_file or not watch)
     mine = {"mine"}
 
@@ -147,7 +116,9 @@ def test_change_that_harms_is_taken_back(
     """A change under which llama-swap crashes, hangs or is not healthy: exit 5, config and lock as
     they were, and the old models are served again; tried again by hand, the same.
     """
-    swap = serve(host, engine, behave=behave, watch=watch, single_file=single_file)
+    swap = serve(
+        host, engine, health_timeout="4", behave=behave, watch=watch, single_file_mount=single_file
+    )
     host.write_manifest(CHAT)
     host.apply()
     config, lock = host.config.read_bytes(), host.lock.read_bytes()
@@ -167,7 +138,7 @@ def test_config_it_cannot_load_costs_no_model(host: Sandbox, engine: Engine, wat
     """A config that only this container refuses (a variable it does not have): the server keeps
     what it had, and where it does not watch not even a running model is stopped. Exit 5.
     """
-    swap = serve(host, engine, watch=watch)
+    swap = serve(host, engine, health_timeout="4", watch=watch)
     host.write_manifest(CHAT)
     host.apply()
     load(swap, "chat")
@@ -190,7 +161,7 @@ def test_new_bytes_stop_only_the_model_that_serves_them(
     """An update at the same path: that model is unloaded, the process that loads it next has the
     new bytes, and llama-swap itself is neither reloaded nor restarted.
     """
-    swap = serve(host, engine, behave=behave)
+    swap = serve(host, engine, health_timeout="4", behave=behave)
     host.write_manifest(CHAT)
     host.apply()
     load(swap, "chat")
@@ -209,7 +180,7 @@ def test_signal_that_another_reload_swallows_is_sent_again(host: Sandbox, engine
     """While the server is still busy with a reload of somebody else, it loses ours: that is noticed
     and repeated, and the container is not restarted.
     """
-    swap = serve(host, engine, environment={"LLAMA_SWAP_STOP_SECONDS": "4"})
+    swap = serve(host, engine, health_timeout="4", environment={"LLAMA_SWAP_STOP_SECONDS": "4"})
     before = started_at(swap)
     swap.container.kill("HUP")
     wait_for(lambda: "reloading configuration" in swap.logs(), "the other reload", swap.logs)
@@ -225,7 +196,7 @@ def test_mounted_file_that_was_replaced_is_seen_after_a_restart(
     """An editor has put a new file in the place of a mounted one, so that the container still sees
     the old: no signal is tried, and after one restart it serves what is declared.
     """
-    swap = serve(host, engine, single_file=True)
+    swap = serve(host, engine, health_timeout="4", single_file_mount=True)
     new = host.config.with_name("new.yaml")
     new.write_text(host.config.read_text() + "# saved\n")
     new.replace(host.config)
@@ -244,7 +215,7 @@ def test_stopped_stays_stopped(
     """A container that somebody stopped gets its config and files, whatever its restart policy, and
     is not started; when it is, it serves them.
     """
-    swap = serve(host, engine, restart_policy=policy)
+    swap = serve(host, engine, health_timeout="4", restart_policy=policy)
     swap.container.stop(timeout=5)
     host.write_manifest(CHAT)
     assert "is stopped and stays so" in host.apply().out
@@ -258,7 +229,7 @@ def test_crash_under_a_restart_policy_is_taken_back(host: Sandbox, engine: Engin
     """The engine starts it again and again with the bad config: exit 5, and it is up with the old
     one without waiting for the engine's next try.
     """
-    swap = serve(host, engine, restart_policy="unless-stopped")
+    swap = serve(host, engine, health_timeout="4", restart_policy="unless-stopped")
     host.write_manifest(CHAT)
     host.apply()
     host.write_manifest(CHAT + "    serve:\n      macros: {test-fault: crash_at_start}\n")
@@ -269,7 +240,7 @@ def test_crash_under_a_restart_policy_is_taken_back(host: Sandbox, engine: Engin
 
 def test_renamed_container_is_named_in_the_error(host: Sandbox, engine: Engine) -> None:
     """A container that got another name: exit 1, the new name as a hint, and nothing is touched."""
-    swap = serve(host, engine)
+    swap = serve(host, engine, health_timeout="4")
     host.write_manifest(CHAT)
     host.apply()
     config = host.config.read_bytes()
@@ -288,7 +259,7 @@ def test_killed_while_it_reloads_the_next_run_ends_it(
     """The command is killed right after the config was written: the next run brings the rollout to
     its end, and the one after that has nothing to do.
     """
-    swap = serve(host, engine, behave=behave, watch=watch)
+    swap = serve(host, engine, health_timeout="4", behave=behave, watch=watch)
     host.write_manifest(CHAT)
     process = host.start("--yes")
     wait_for(lambda: "chat" in host.config.read_text(), "the config", seconds=60)
@@ -308,7 +279,7 @@ def test_engine_that_goes_half_way_is_taken_back_and_made_up_for(
     """The engine is gone once the config is written: all is taken back, the error names the engine;
     once it is back the next run applies everything.
     """
-    swap = serve(host, engine)
+    swap = serve(host, engine, health_timeout="4")
     link = tmp_path / "engine.sock"
     link.symlink_to(engine.url.removeprefix("unix://"))
     host.settings["DOCKER_HOST"] = f"unix://{link}"

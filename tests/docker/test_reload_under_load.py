@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.asking import LongAnswer, asking
-from tests.support.engine import Engine, SwapContainer, start_llama_swap
+from tests.support.container_host import serve
+from tests.support.engine import Engine, SwapContainer
 from tests.support.hub import running_hub
 from tests.support.sandbox import Sandbox
 
@@ -36,22 +37,6 @@ def host(tmp_path: Path) -> Iterator[Sandbox]:
         host.add_repo("acme/code-GGUF", seed=2)
         host.write_manifest(CHAT)
         yield host
-
-
-def serve(host: Sandbox, engine: Engine, *, behave: str, watch: bool) -> SwapContainer:
-    """Start llama-swap on the host's config, and point the command at the container alone."""
-    swap = start_llama_swap(
-        engine, config=host.config, models=host.models, behave=behave, watch=watch
-    )
-    host.settings = {
-        "DOCKER_HOST": engine.url,
-        "RECONCILER_CONTAINER": swap.name,
-        "RECONCILER_RUNTIME": "",
-        "RECONCILER_MODELS_DIR": "",
-        "RECONCILER_CONFIG": "",
-        "RECONCILER_HEALTH_TIMEOUT": "20",
-    }
-    return swap
 
 
 def apply_while(host: Sandbox, answer: LongAnswer, *arguments: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, SwapContainer, start_llama_swap
+from tests.support.container_host import serve, started_at
+from tests.support.engine import Engine, SwapContainer
 from tests.support.hub import running_hub
 from tests.support.sandbox import CONFIG, Sandbox
 from tests.support.waiting import wait_for
@@ -31,34 +32,6 @@ def host(tmp_path: Path) -> Iterator[Sandbox]:
         host.add_repo("acme/chat-GGUF")
         host.add_repo("acme/code-GGUF", seed=2)
         yield host
-
-
-def serve(
-    host: Sandbox, engine: Engine, *, behave: str = "2026", single_file: bool = False
-) -> SwapContainer:
-    """Start llama-swap on the host's config and point the command at the container alone."""
-    swap = start_llama_swap(
-        engine,
-        config=host.config,
-        models=host.models,
-        behave=behave,
-        single_file_mount=single_file,
-    )
-    host.settings = {
-        "DOCKER_HOST": engine.url,
-        "RECONCILER_CONTAINER": swap.name,
-        "RECONCILER_RUNTIME": "",
-        "RECONCILER_MODELS_DIR": "",
-        "RECONCILER_CONFIG": "",
-        "RECONCILER_HEALTH_TIMEOUT": "20",
-    }
-    return swap
-
-
-def started_at(swap: SwapContainer) -> str:
-    """Give when the container was last started."""
-    swap.container.reload()
-    return str(swap.container.attrs["State"]["StartedAt"])
 
 
 @pytest.mark.parametrize("behave", ["2025", "2026"])
@@ -176,7 +149,7 @@ def test_replaced_bytes_come_back_when_the_gate_fails(host: Sandbox, engine: Eng
 
 def test_single_file_mount_sees_the_change(host: Sandbox, engine: Engine) -> None:
     """A config mounted as one file is written in place, so that the container sees it."""
-    swap = serve(host, engine, single_file=True)
+    swap = serve(host, engine, single_file_mount=True)
     inode = host.config.stat().st_ino
     host.write_manifest(CHAT)
     host.apply()
