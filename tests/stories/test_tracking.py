@@ -224,7 +224,11 @@ def test_damaged_pins_are_refused_with_the_way_out(tracked: Sandbox) -> None:
 
 
 def dislikes(host: Sandbox, data: bytes) -> FakeLlamaSwap:
-    """Give a llama-swap that does not come up where the tracked model's file holds `data`."""
+    """Give a llama-swap that cannot load the tracked model where its file holds `data`.
+
+    New bytes at the same path need no reload, so only a probe finds that out.
+    """
+    host.settings["RECONCILER_PROBE"] = "1"
     return FakeLlamaSwap(
         config=host.config,
         models=host.models,

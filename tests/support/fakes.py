@@ -225,8 +225,10 @@ class FakeLlamaSwap(Runtime, Server):
         self.loaded = [] if model is None else [name for name in self.loaded if name != model]
 
     def probe(self, model: str, timeout_seconds: float) -> str:
-        """It answers, where it is one of the config's."""
-        return "" if timeout_seconds and model in self.listed else "status 404"
+        """It answers, where it is one of the config's, and what it would load is accepted."""
+        if not (timeout_seconds and model in self.listed):
+            return "status 404"
+        return "" if self.accepts(self.config.read_text()) else "status 502"
 
     def load(self, model: str, timeout_seconds: float) -> str:
         """Load it, as `probe` does."""
