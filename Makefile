@@ -18,7 +18,7 @@ demo: $(VENV)/.installed ## run the whole loop on an embedded hub: no network, n
 	$(BIN)/reconcile demo
 
 test: $(VENV)/.installed ## run every test (those that need Docker are skipped where there is none)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4
 
 test-unit: $(VENV)/.installed ## run the fast tests alone
 	$(BIN)/python -m pytest -n 2 tests/unit

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.adapters.runtime.docker import find_container
 from reconciler.adapters.runtime.endpoint import Endpoint, find_endpoints
 from reconciler.adapters.runtime.inspection import read_inspection
 from reconciler.adapters.runtime.selection import labels_of
@@ -16,6 +17,7 @@ from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
 from reconciler.core.ports.serving import Runtime
 from reconciler.errors import RuntimeFailed, RuntimeUnavailable, UsageError
+from tests.support.users import ordinary_folder
 
 
 def first_endpoint(option: str | None, *, environ: dict[str, str]) -> Endpoint:
@@ -397,3 +399,12 @@ def test_a_folder_of_configs_is_found(command: str, config: str | None, folder: 
     state = inspect(command, mounts={"/conf": "/srv"})
     assert (state.config_path, state.config_dir) == (config, folder)
     assert not state.config_is_mount
+
+
+def test_engine_in_a_folder_we_may_not_enter_is_told_of() -> None:
+    """It is no missing engine: who was pointed to it hears that it is not for this user."""
+    with ordinary_folder() as folder:
+        closed = folder / "closed"
+        closed.mkdir(mode=0)
+        with pytest.raises(RuntimeUnavailable, match="Permission denied"):
+            find_container("llama-swap", environ={"DOCKER_HOST": f"unix://{closed}/docker.sock"})

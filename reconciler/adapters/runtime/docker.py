@@ -142,7 +142,7 @@ def find_container(
     """
     silent: ReconcilerError | None = None
     for found in find_endpoints(endpoint, environ=os.environ if environ is None else environ):
-        if found.socket is not None and not found.socket.exists():
+        if found.socket is not None and _is_absent(found.socket):
             continue
         try:
             with connected(found, seconds=PROBE_SECONDS) as api:
@@ -153,6 +153,14 @@ def find_container(
     if silent is not None:
         raise silent
     return False
+
+
+def _is_absent(socket: Path) -> bool:
+    try:
+        return not socket.exists()
+    except OSError:
+        # Who may not even look is told so, in our words, by the attempt to connect.
+        return False
 
 
 def _processes(
