@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -403,6 +404,9 @@ def test_a_folder_of_configs_is_found(command: str, config: str | None, folder: 
 
 def test_engine_in_a_folder_we_may_not_enter_is_told_of() -> None:
     """It is no missing engine: who was pointed to it hears that it is not for this user."""
+    # An ordinary user may not even be able to read the libraries that root has installed.
+    for library in ("docker", "docker.errors", "requests", "urllib3.exceptions"):
+        import_module(library)
     with ordinary_folder() as folder:
         closed = folder / "closed"
         closed.mkdir(mode=0)
