@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import engine
+from tests.support.hub import running_hub
+from tests.support.sandbox import Sandbox
 
 __all__ = ["engine"]
 
@@ -43,3 +46,13 @@ def config(tmp_path: Path) -> Path:
     path = folder / "config.yaml"
     path.write_text(CONFIG)
     return path
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Sandbox]:
+    """A host with one model to serve; where things lie is left to the container to say."""
+    with running_hub() as hub:
+        host = Sandbox(home=tmp_path / "host", hub=hub)
+        host.add_repo("acme/chat-GGUF")
+        host.write_manifest("  chat:\n    source: acme/chat-GGUF:Q4_K_M\n")
+        yield host
