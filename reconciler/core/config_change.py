@@ -14,7 +14,7 @@ from reconciler.core.edits import ConfigView
 from reconciler.core.following import Followed, Stuck
 from reconciler.core.ledger import LedgerEntry, LedgerGroup, Scaffold
 from reconciler.core.llamaswap.references import Reference, read_references
-from reconciler.core.llamaswap.rules import Problem, introduced, new_problems, standing
+from reconciler.core.llamaswap.rules import Problem, introduced, judge, new_problems, standing
 from reconciler.core.llamaswap.shapes import Place
 from reconciler.core.names import ModelId
 from reconciler.core.ownership import EntryDifference
@@ -59,7 +59,8 @@ def change_config(
     merged = sources.merged(view)
     lines = _Lines(merged=merged, texts={**sources.texts, sources.path: before})
     warnings = [warning for entry in differences.entries for warning in entry.warnings]
-    problems = (*standing(merged.data, version), *merged.problems)
+    judged = judge(merged.data)
+    problems = (*standing(judged, version), *merged.problems)
     warnings += [f"{lines.problem(problem)}: {problem.message}" for problem in problems]
     refusals = [
         *(
@@ -86,7 +87,7 @@ def change_config(
         if not edited.following.stuck:
             together = sources.merged(edited.view)
             found = (
-                *introduced(merged.data, together.data, version),
+                *introduced(judged, together.data, version),
                 *new_problems(merged.problems, together.problems),
             )
             found = renaming.not_standing(found, problems)

@@ -10,12 +10,13 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 def same(one: Json, other: Json) -> bool:
     """Whether two values mean the same to YAML: as `==`, but true is not 1."""
+    # Texts first: they are the most, and asking for any kind of mapping is slow.
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, str) or isinstance(other, str):
-        return one == other
     if isinstance(one, Sequence) and isinstance(other, Sequence):
         return len(one) == len(other) and all(map(same, one, other))
     return one == other

@@ -12,7 +12,7 @@ from reconciler.core.config_sources import Merged, read_sources
 from reconciler.core.diagnosis import Access, Complaint, Facts
 from reconciler.core.llamaswap.named_files import named_files
 from reconciler.core.llamaswap.problem import Problem
-from reconciler.core.llamaswap.rules import standing
+from reconciler.core.llamaswap.rules import judge, standing
 from reconciler.core.llamaswap.version import parse_version
 from reconciler.core.mapping import to_container, to_host
 from reconciler.core.observed import RuntimeState, RuntimeStatus, Sight
@@ -139,7 +139,7 @@ def _read_config(facts: Facts, configs: Configs) -> Facts:
     except ReconcilerError as error:
         return replace(facts, config_problem=_complaint(error))
     texts = {**sources.texts, configs.path: data}
-    problems = (*standing(merged.data, facts.version), *merged.problems)
+    problems = (*standing(judge(merged.data), facts.version), *merged.problems)
     return replace(
         facts,
         data=merged.data,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from reconciler.core.llamaswap.references import read_references
-from reconciler.core.llamaswap.rules import Problem, find_problems, introduced, new_problems
+from reconciler.core.llamaswap.rules import Problem, find_problems, introduced, judge, new_problems
 from tests.support.corpus import corpus_files, needs_corpus
 
 _OLD, _NEW = 173, 255
@@ -366,7 +366,7 @@ def test_introduced_is_what_the_whole_configs_differ_in(
     before: Any = {**around, "models": models}
     after: Any = {**around, "models": {**models, **others}}
     whole = (find_problems(each, version=version) for each in (before, after))
-    assert introduced(before, after, version) == new_problems(*whole)
+    assert introduced(judge(before), after, version) == new_problems(*whole)
 
 
 # What the builds would say of the published configs; read and found right, one by one. The first is

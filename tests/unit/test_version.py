@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.desired import Desired
-from reconciler.core.llamaswap.rules import introduced, standing
+from reconciler.core.llamaswap.rules import introduced, judge, standing
 from reconciler.core.llamaswap.version import parse_version
 from reconciler.core.manifest import Serve
 from reconciler.core.plan import Plan, build_plan
@@ -82,23 +82,23 @@ def test_who_refuses_what_is_introduced(
     file was fit for that alone. Builds that nobody measured count as unknown.
     """
     versions = (_OLD, _NEW, None, 190)
-    assert {each for each in versions if introduced(before, after, each)} == refused_by
+    assert {each for each in versions if introduced(judge(before), after, each)} == refused_by
 
 
 def test_what_stood_there_is_told_by_the_one_who_judges() -> None:
     """A known build's faults are told as they are; else the newest's, and from which build on."""
     data = _config(groups={"g": {"members": ["gone"]}})
-    assert standing(data, _OLD) == ()
-    (known,) = standing(data, _NEW)
+    assert standing(judge(data), _OLD) == ()
+    (known,) = standing(judge(data), _NEW)
     assert known.message == "groups.g.members.0: 'gone' names no model"
-    (unknown,) = standing(data, None)
+    (unknown,) = standing(judge(data), None)
     assert unknown.message == (
         "groups.g.members.0: 'gone' names no model "
         "(llama-swap from 218 on does not start with this)"
     )
-    (both,) = standing(_with(env=["A"]), None)
+    (both,) = standing(judge(_with(env=["A"])), None)
     assert "from" not in both.message
-    assert standing(_ONLY_2026, None) == ()
+    assert standing(judge(_ONLY_2026), None) == ()
 
 
 THEIRS = b"models:\n  mine:\n    cmd: srv --port ${PORT} -m /mine.gguf\n"

@@ -41,6 +41,8 @@ def expand(text: str, scope: Mapping[str, object]) -> str:
 
 def expand_value(value: object, scope: Mapping[str, object]) -> object:
     """Expand a scalar as the 2026 builds do: a value that is one macro alone takes its type."""
+    if not isinstance(value, str) or "${" not in value:
+        return value
     for name in reversed(list(scope)):
         if not isinstance(value, str):
             break

@@ -6,6 +6,7 @@ Settings of the machine are not judged: environment variables, and whether files
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, cast
 
 from reconciler.core.llamaswap.macros import expand_value, macro_scope
@@ -17,7 +18,15 @@ from reconciler.core.llamaswap.type_rules import check_top
 from reconciler.core.llamaswap.version import NEWEST, OLD, is_measured
 from reconciler.core.values import Json, same
 
-__all__ = ["Problem", "find_problems", "introduced", "new_problems", "standing"]
+__all__ = [
+    "Judged",
+    "Problem",
+    "find_problems",
+    "introduced",
+    "judge",
+    "new_problems",
+    "standing",
+]
 
 # The top-level keys that llama-swap knows, and so expands, beside `models` and `macros`.
 _EXPANDED: Final = (
@@ -27,37 +36,47 @@ _EXPANDED: Final = (
 _LOG_TARGETS: Final = ("proxy", "upstream", "both", "none")
 
 
-def standing(before: Mapping[str, Json], version: int | None) -> tuple[Problem, ...]:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A config as parsed, and what one build or another finds wrong with it."""
+
+    data: Mapping[str, Json]
+    findings: tuple[Finding, ...]
+
+
+def judge(data: Mapping[str, Json]) -> Judged:
+    """Look at a whole config, once for all questions about it."""
+    return Judged(data, _findings(data))
+
+
+def standing(before: Judged, version: int | None) -> tuple[Problem, ...]:
     """Give what keeps a config, as it stands, from being loaded: by `version`, if that is known.
 
     Else by the newest known one, and then each message says from which build on.
     """
-    findings = _findings(before)
     if version is not None and is_measured(version):
-        return _rejected(findings, version)
-    return tuple(each.told for each in findings if each.is_rejected_by(NEWEST))
+        return _rejected(before.findings, version)
+    return tuple(each.told for each in before.findings if each.is_rejected_by(NEWEST))
 
 
 def introduced(
-    before: Mapping[str, Json], after: Mapping[str, Json], version: int | None
+    before: Judged, after: Mapping[str, Json], version: int | None
 ) -> tuple[Problem, ...]:
     """Give what llama-swap would refuse `after` for, and did not refuse `before` for.
 
     A known `version` judges alone. Else the newest known one does, unless `before` was fit for the
     2025 builds and not for it: then a 2025 build runs here, and judges.
     """
-    changed = _changed_models(before, after)
-    old, new = _findings(before, changed), _findings(after, changed)
+    old, new = before.findings, _findings(after, _changed_models(before.data, after))
 
-    def found(judge: int) -> tuple[Problem, ...]:
-        return new_problems(_rejected(old, judge), _rejected(new, judge))
+    def found(build: int) -> tuple[Problem, ...]:
+        return new_problems(_rejected(old, build), _rejected(new, build))
 
     if version is not None and is_measured(version):
         return found(version)
     if not found(OLD) and not found(NEWEST):
         return ()
-    whole = _findings(before)
-    only_old = _rejected(whole, NEWEST) and not _rejected(whole, OLD)
+    only_old = _rejected(old, NEWEST) and not _rejected(old, OLD)
     return found(OLD if only_old else NEWEST)
 
 

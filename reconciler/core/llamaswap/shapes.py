@@ -31,6 +31,8 @@ def as_list(value: object) -> Sequence[object]:
     """Give `value` if it is a list, else an empty one."""
     if value is None:
         return ()
+    if isinstance(value, list):
+        return value
     return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else ()
 
 

@@ -13,6 +13,8 @@ from reconciler.core.llamaswap.version import NEW
 
 # Words of YAML 1.1 that the loader still takes where a switch is wanted.
 _SWITCH_WORDS: Final = frozenset({"y", "Y", "yes", "on", "n", "N", "no", "off"})
+# Joined once: `Mapping | list` would be joined anew at each look.
+_CONTAINERS: Final = (Mapping, list, tuple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class _Type:
             return True
         match self.name:
             case "a text":
-                return not isinstance(value, Mapping | list | tuple)
+                return isinstance(value, str) or not isinstance(value, _CONTAINERS)
             case "a whole number":
                 return isinstance(value, int | float) and not isinstance(value, bool)
             case "true or false":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.core.values import Json
 from reconciler.core.yamltext.nodes import (
@@ -21,6 +22,8 @@ from reconciler.core.yamltext.places import Pair, find_pair, refuse
 from reconciler.errors import ConfigUnreadable, Fault
 
 
+# One edit asks for the values of the text before it, and of the one after it, several times.
+@lru_cache(maxsize=2)
 def config_values(document: Document) -> Mapping[str, Json]:
     """Give the config's values.
 

@@ -84,7 +84,8 @@ Node = ScalarNode | SequenceNode | MappingNode | AliasNode
 Holder = MappingNode | SequenceNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Told apart by identity: comparing two would compare every node of them.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Document:
     """The first document of a text; llama-swap ignores any other.
 
