@@ -269,6 +269,23 @@ def _common_options() -> _Parser:
     what.add_argument(
         "--download-window", metavar="TIMES", help="when to fetch: 01:00-07:00, or off for any time"
     )
+    watch = common.add_argument_group("for --watch")
+    watch.add_argument(
+        "--git-pull",
+        metavar="INTERVAL",
+        help="how often to fast-forward the repository of the manifest: 90s, 5m (off)",
+    )
+    watch.add_argument(
+        "--git-verify", action="store_true", help="pull only commits with a good signature"
+    )
+    watch.add_argument(
+        "--git-lock-branch", metavar="BRANCH", help="commit a lock that changed to this branch"
+    )
+    watch.add_argument(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        help="show a status page, metrics and health there: 127.0.0.1:9292 (off)",
+    )
     _add_shown(common)
     return common
 

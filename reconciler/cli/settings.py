@@ -12,7 +12,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.quantities import parse_duration, parse_rate
+from reconciler.cli.quantities import (
+    Address,
+    parse_address,
+    parse_duration,
+    parse_interval,
+    parse_rate,
+)
 from reconciler.core.generations import GENERATIONS_KEPT
 from reconciler.core.observed import PathMapping
 from reconciler.core.sizes import parse_bytes
@@ -27,6 +33,8 @@ _SHORTEST_KEY = 24
 _MOST_READERS = 64
 # The one that stands, and the one before it.
 _FEWEST_GENERATIONS = 2
+# What people are told of a watch's runs, unless they choose less.
+NOTIFY_ON = ("applied", "failed", "rolled back")
 _TRUE = {"1", "on", "yes", "true"}
 _FALSE = {"", "0", "off", "no", "false"}
 
@@ -81,7 +89,15 @@ class Settings:
     trash_ttl: float = 7 * 86_400.0
     generations: int = GENERATIONS_KEPT
     resync: float = 600.0
-    debounce: float = 0.3
+    debounce: float = 0.1
+    poll: str = "auto"
+    git_pull: float | None = None
+    git_verify: bool = False
+    git_lock_branch: str | None = None
+    listen: Address | None = None
+    notify_command: tuple[str, ...] = ()
+    notify_url: str | None = None
+    notify_on: tuple[str, ...] = NOTIFY_ON
     sync_mode: str = "auto"
     force_full_sync: bool = False
     incremental_window_hours: float = 48.0
@@ -250,6 +266,13 @@ def _readers(given: object) -> int | None:
     return count
 
 
+def _notify_on(given: object) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in str(given).split(",") if word.strip())
+    if wrong := [word for word in words if word not in NOTIFY_ON]:
+        raise ValueError(f"{wrong[0]!r} is none of {', '.join(NOTIFY_ON)}")
+    return words
+
+
 def _size(given: object) -> int:
     return parse_bytes(str(given))
 
@@ -340,8 +363,16 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "max_backups": _count,
     "trash_ttl": parse_duration,
     "generations": _generations,
-    "resync": _number,
+    "resync": _seconds,
     "debounce": _number,
+    "poll": _choice("auto", "on"),
+    "git_pull": parse_interval,
+    "git_verify": _flag,
+    "git_lock_branch": _text,
+    "listen": parse_address,
+    "notify_command": _command,
+    "notify_url": _text,
+    "notify_on": _notify_on,
     "sync_mode": _choice("auto", "incremental", "full"),
     "force_full_sync": _flag,
     "incremental_window_hours": _hours,

@@ -10,7 +10,9 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.runs import RunReport
-from reconciler.engine.loop import Contents, Schedule, watch_loop
+from reconciler.core.watching import Contents
+from reconciler.engine.listening import Listeners
+from reconciler.engine.loop import Schedule, Watched, watch_loop
 from reconciler.engine.run import RunResult
 from reconciler.errors import Fault, LockHeld, ManifestInvalid, Refused, RuntimeUnavailable
 from tests.support.fakes import FakeClock, Heard
@@ -61,12 +63,18 @@ class Scene:
 
         with pytest.raises(Ended):
             watch_loop(
-                contents=lambda: self.contents,
-                run_pass=self._pass,
-                wake=Waiting(),
+                Watched(
+                    contents=lambda: self.contents,
+                    run_pass=self._pass,
+                    paused=lambda: None,
+                    pull=lambda: None,
+                    ends=lambda: False,
+                    wake=Waiting(),
+                ),
                 schedule=Schedule(resync_seconds=RESYNC),
                 clock=self.clock,
                 reporter=self.heard,
+                listener=Listeners(()),
             )
 
     def _pass(self) -> RunResult:
@@ -87,7 +95,10 @@ def result(
     prepared = cast(
         Any,
         SimpleNamespace(
-            changes_lock=changes_lock, held=frozenset(held), opens_in_seconds=opens_in_seconds
+            changes_lock=changes_lock,
+            held=frozenset(held),
+            opens_in_seconds=opens_in_seconds,
+            plan=SimpleNamespace(is_empty=True, config_after=None),
         ),
     )
     report = RunReport(run="r", started_at="", waiting=waiting)
@@ -250,11 +261,4 @@ def test_defect_ends_the_loop_loudly() -> None:
     """What is no error of ours is not swallowed: the process ends, and whoever started it knows."""
     scene = Scene(failing(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
-        watch_loop(
-            contents=lambda: FIRST,
-            run_pass=scene._pass,
-            wake=Event(),
-            schedule=Schedule(resync_seconds=RESYNC),
-            clock=scene.clock,
-            reporter=scene.heard,
-        )
+        scene.run()
