@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from reconciler.core.llamaswap.commandline import open_quote, strip_comments
@@ -74,6 +75,8 @@ def _render_args(args: Mapping[str, Json]) -> Iterator[str]:
             )
 
 
+# The same few flags stand in every model of a manifest.
+@lru_cache(maxsize=256)
 def _flag(key: str) -> str:
     """Give `-k` for `k` and `--key` for `key`; a key that brings its own dashes keeps them."""
     if key.startswith("-"):
