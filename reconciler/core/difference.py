@@ -250,6 +250,6 @@ def _compare_entry(
         later=TOLD_LATER if view is None and is_told_later(model, observed) else "",
     )
     entry = enforce_entry(model_id, model.spec.serve, context, view=view, owned=owned)
-    if not entry.edits:
+    if not entry.edits or not model.spec.path:
         return entry
-    return replace(entry, place=f"{model.spec.path}:{model.spec.line}" if model.spec.path else "")
+    return replace(entry, place=f"{model.spec.path}:{model.spec.line}")

@@ -51,8 +51,8 @@ class EntryDifference:
 
     def with_originals(self, originals: Mapping[tuple[str, str], str | None]) -> LedgerEntry | None:
         """Give the ledger's entry, with the texts that the splice has replaced."""
-        if self.after is None:
-            return None
+        if self.after is None or not self.fresh:
+            return self.after
         fields = {
             key: replace(owned, original=originals[self.model, key]) if key in self.fresh else owned
             for key, owned in self.after.fields.items()

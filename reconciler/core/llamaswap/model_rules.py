@@ -130,6 +130,8 @@ def _check_macro_uses(
         if key == "macros":
             continue
         for text, here in _texts(value, (*place, str(key))):
+            if "${" not in text:
+                continue
             shown = strip_comments(text) if key in ("cmd", "cmdStop") else text
             for name in macro_names(expand(shown, scope)):
                 if (name == "PORT" and has_port) or (name == "PID" and key == "cmdStop"):
