@@ -4,19 +4,20 @@ fails.
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from http.client import HTTPException
-from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from tests.support.container_host import serve, started_at
 from tests.support.engine import Engine, SwapContainer, wait_for
+from tests.support.engine_relay import relayed
 from tests.support.hub import running_hub
+from tests.support.matrix import Kind, kinds
 from tests.support.sandbox import CONFIG, Sandbox
 
 pytestmark = pytest.mark.docker
@@ -29,18 +30,12 @@ FAULTS = {
     "hang": "hang_at_start",
     "unhealthy": "unhealthy",
 }
-
-
-def cells(*axes: Sequence[object]) -> list[tuple[object, ...]]:
-    """Give a quarter of the cells, for each takes many seconds.
-
-    RECONCILER_WHOLE_MATRIX=1 gives them all.
-    """
-    return [
-        tuple(axis[place] for axis, place in zip(axes, places, strict=True))
-        for places in product(*(range(len(axis)) for axis in axes))
-        if sum(places) % 4 == 0 or os.environ.get("RECONCILER_WHOLE_MATRIX")
-    ]
+# What we take for good, and the container refuses: it lacks a variable; or is told to refuse.
+REFUSED = {
+    "2025": "    serve:\n      macros: {test-fault: refused}\n",
+    "2026": "    serve: {args: {alias: '${env.NOWHERE}'}}\n",
+}
+POLICIES = (None, "unless-stopped")
 
 
 @pytest.fixture
@@ -54,6 +49,11 @@ def host(tmp_path: Path) -> Iterator[Sandbox]:
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(0o755)
         yield host
+
+
+def start(host: Sandbox, engine: Engine, kind: Kind, **more: Any) -> SwapContainer:
+    """Start a container of a kind; `more` is what `start_llama_swap` takes besides."""
+    return serve(host, engine, health_timeout="4", **asdict(kind), **more)
 
 
 def processes(swap: SwapContainer) -> list[list[str]]:
@@ -77,27 +77,13 @@ def load(swap: SwapContainer, model: str) -> None:
     assert swap.get(f"/upstream/{model}/health") is not None
 
 
-@pytest.mark.parametrize(
-    ("behave", "watch", "single_file", "user"),
-    cells(["2025", "2026"], [False, True], [False, True], [None, "10001:10001"]),
-)
-def test_every_change_is_told_once(
-    host: Sandbox, engine: Engine, *, behave: str, watch: bool, single_file: bool, user: str | None
-) -> None:
+@kinds(begin=4)
+def test_every_change_is_told_once(host: Sandbox, engine: Engine, kind: Kind) -> None:
     """Add, change, rename and remove a model, and nothing to do, on each kind of container: each
     change is one reload by the gentlest way that works, or one restart where none does; nothing to
     do stops no model and starts no process; and the config ends as it began.
     """
-    swap = serve(
-        host,
-        engine,
-        health_timeout="4",
-        behave=behave,
-        watch=watch,
-        single_file_mount=single_file,
-        user=user,
-    )
-    restarts = behave == "2025" and (single_file or not watch)
+    swap = start(host, engine, kind)
     mine = {"mine"}
 
     def applied(models: str, listed: set[str], *options: str) -> None:
@@ -105,8 +91,8 @@ def test_every_change_is_told_once(
         before, count = started_at(swap), reloads(swap)
         host.apply(*options)
         assert swap.model_ids() == mine | listed
-        assert (started_at(swap) != before) is restarts
-        assert reloads(swap) - count == (0 if restarts else 1)
+        assert (started_at(swap) != before) is kind.restarts
+        assert reloads(swap) - count == (0 if kind.restarts else 1)
 
     applied(CHAT, {"chat"})
     applied(CHAT + "    serve: {ttl: 42}\n", {"chat"})
@@ -120,19 +106,14 @@ def test_every_change_is_told_once(
     assert host.config.read_text() == CONFIG
 
 
-@pytest.mark.parametrize(
-    ("fault", "behave", "watch", "single_file"),
-    cells(list(FAULTS), ["2025", "2026"], [False, True], [False, True]),
-)
+@kinds(begin=9, fault=list(FAULTS))
 def test_change_that_harms_is_taken_back(
-    host: Sandbox, engine: Engine, *, fault: str, behave: str, watch: bool, single_file: bool
+    host: Sandbox, engine: Engine, kind: Kind, fault: str
 ) -> None:
     """A change under which llama-swap crashes, hangs or is not healthy: exit 5, config and lock as
-    they were, and the old models are served again; tried again by hand, the same.
+    they were, and the old models are served again.
     """
-    swap = serve(
-        host, engine, health_timeout="4", behave=behave, watch=watch, single_file_mount=single_file
-    )
+    swap = start(host, engine, kind)
     host.write_manifest(CHAT)
     host.apply()
     config, lock = host.config.read_bytes(), host.lock.read_bytes()
@@ -147,24 +128,26 @@ def test_change_that_harms_is_taken_back(
     assert swap.model_ids() == {"mine", "chat"}
 
 
-@pytest.mark.parametrize("watch", [False, True], ids=["blind", "watching"])
-def test_config_it_cannot_load_costs_no_model(host: Sandbox, engine: Engine, watch: bool) -> None:
-    """A config that only this container refuses (a variable it does not have): the server keeps
-    what it had, and where it does not watch not even a running model is stopped. Exit 5.
+@kinds(begin=6)
+def test_config_it_cannot_load_costs_no_model(host: Sandbox, engine: Engine, kind: Kind) -> None:
+    """A config that only this container refuses: exit 5, and the old config is back. One that need
+    not be restarted keeps what it had, and if it does not watch no running model is stopped.
     """
-    swap = serve(host, engine, health_timeout="4", watch=watch)
+    swap = start(host, engine, kind)
     host.write_manifest(CHAT)
     host.apply()
     load(swap, "chat")
     config, before = host.config.read_bytes(), (processes(swap), started_at(swap))
-    host.write_manifest(CHAT + CODE + "    serve: {args: {alias: '${env.NOWHERE}'}}\n")
+    host.write_manifest(CHAT + CODE + REFUSED[kind.behave])
     result = host.run("--yes")
     assert result.code == 5, result.out + result.err
-    assert "failed to reload config" in result.err
+    assert "did not come up" not in result.err
     assert host.config.read_bytes() == config
     assert swap.model_ids() == {"mine", "chat"}
-    assert started_at(swap) == before[1]
-    if not watch:
+    assert (started_at(swap) != before[1]) is kind.restarts
+    if not kind.restarts:
+        assert "llama-swap did not take the config" in result.err
+    if not (kind.restarts or kind.watch):
         assert processes(swap) == before[0]
 
 
@@ -222,14 +205,14 @@ def test_mounted_file_that_was_replaced_is_seen_after_a_restart(
     assert "received SIGHUP" not in swap.logs()
 
 
-@pytest.mark.parametrize("policy", [None, "unless-stopped"])
+@kinds(begin=12, policy=POLICIES)
 def test_stopped_stays_stopped(
-    host: Sandbox, engine: Engine, policy: Literal["unless-stopped"] | None
+    host: Sandbox, engine: Engine, kind: Kind, policy: Literal["unless-stopped"] | None
 ) -> None:
     """A container that somebody stopped gets its config and files, whatever its restart policy, and
     is not started; when it is, it serves them.
     """
-    swap = serve(host, engine, health_timeout="4", restart_policy=policy)
+    swap = start(host, engine, kind, restart_policy=policy)
     swap.container.stop(timeout=5)
     host.write_manifest(CHAT)
     assert "is stopped and stays so" in host.apply().out
@@ -239,41 +222,66 @@ def test_stopped_stays_stopped(
     assert swap.model_ids() == {"mine", "chat"}
 
 
-def test_crash_under_a_restart_policy_is_taken_back(host: Sandbox, engine: Engine) -> None:
+@kinds(begin=3)
+def test_crash_under_a_restart_policy_is_taken_back(
+    host: Sandbox, engine: Engine, kind: Kind
+) -> None:
     """The engine starts it again and again with the bad config: exit 5, and it is up with the old
     one without waiting for the engine's next try.
     """
-    swap = serve(host, engine, health_timeout="4", restart_policy="unless-stopped")
+    swap = start(host, engine, kind, restart_policy="unless-stopped")
     host.write_manifest(CHAT)
     host.apply()
+    config = host.config.read_bytes()
     host.write_manifest(CHAT + "    serve:\n      macros: {test-fault: crash_at_start}\n")
-    assert host.run("--yes").code == 5
+    result = host.run("--yes")
+    assert result.code == 5, result.out + result.err
+    assert host.config.read_bytes() == config
     assert swap.is_healthy()
     assert swap.model_ids() == {"mine", "chat"}
 
 
-def test_renamed_container_is_named_in_the_error(host: Sandbox, engine: Engine) -> None:
-    """A container that got another name: exit 1, the new name as a hint, and nothing is touched."""
-    swap = serve(host, engine, health_timeout="4")
+@kinds(begin=5)
+def test_container_that_is_not_there_is_named_in_the_error(
+    host: Sandbox, engine: Engine, kind: Kind
+) -> None:
+    """A container that got another name, or is no more: an error that names it, and as a hint the
+    new name; nothing is touched, and back under its name it gets the change.
+    """
+    swap = start(host, engine, kind)
+    name = swap.name
     host.write_manifest(CHAT)
     host.apply()
-    config = host.config.read_bytes()
-    swap.container.rename(f"{swap.name}-2")
     host.write_manifest(CHAT + CODE)
-    result = host.run("--yes", "--runtime", "docker")
-    assert (result.code, f"{swap.name}-2" in result.err) == (1, True)
-    assert host.config.read_bytes() == config
+    since = started_at(swap)
+
+    def refused() -> str:
+        before = host.snapshot(with_state=False)
+        sought, named = host.run("--yes"), host.run("--yes", "--runtime", "docker")
+        assert (sought.code, named.code) == (2, 1)
+        assert all(f"container {name!r}" in said.err for said in (sought, named))
+        assert host.snapshot(with_state=False) == before
+        return named.err
+
+    swap.container.rename(f"{name}-2")
+    assert f"{name}-2" in refused()
+    assert started_at(swap) == since
+    swap.container.rename(name)
+    host.apply()
+    assert swap.model_ids() == {"mine", "chat", "code"}
+    host.write_manifest(CHAT)
+    swap.container.remove(force=True)
+    refused()
 
 
-@pytest.mark.parametrize("behave", ["2025", "2026"])
-@pytest.mark.parametrize("watch", [False, True], ids=["blind", "watching"])
+@kinds(begin=1)
 def test_killed_while_it_reloads_the_next_run_ends_it(
-    host: Sandbox, engine: Engine, behave: str, watch: bool
+    host: Sandbox, engine: Engine, kind: Kind
 ) -> None:
     """The command is killed right after the config was written: the next run brings the rollout to
     its end, and the one after that has nothing to do.
     """
-    swap = serve(host, engine, health_timeout="4", behave=behave, watch=watch)
+    swap = start(host, engine, kind)
     host.write_manifest(CHAT)
     process = host.start("--yes")
     wait_for(lambda: "chat" in host.config.read_text(), "the config", seconds=60)
@@ -287,28 +295,48 @@ def test_killed_while_it_reloads_the_next_run_ends_it(
     assert started_at(swap) == before
 
 
+@kinds(begin=2, moment=["written", "told"])
 def test_engine_that_goes_half_way_is_taken_back_and_made_up_for(
-    host: Sandbox, engine: Engine, tmp_path: Path
+    host: Sandbox, engine: Engine, tmp_path: Path, kind: Kind, moment: str
 ) -> None:
-    """The engine is gone once the config is written: all is taken back, the error names the engine;
-    once it is back the next run applies everything.
+    """The engine is gone once the config is written, or once llama-swap was told of it: all is
+    taken back, and the error names the engine. Once it is back the next run has llama-swap serve
+    what it is asked for, be that what was before or the change.
     """
-    swap = serve(host, engine, health_timeout="4")
-    link = tmp_path / "engine.sock"
-    link.symlink_to(engine.url.removeprefix("unix://"))
+    swap = start(host, engine, kind)
+    link, socket = tmp_path / "engine.sock", Path(engine.url.removeprefix("unix://"))
     host.settings["DOCKER_HOST"] = f"unix://{link}"
     config = host.config.read_bytes()
     host.write_manifest(CHAT)
-    process = host.start("--yes")
-    wait_for(lambda: "chat" in host.config.read_text(), "the config", seconds=60)
-    link.unlink()
-    _, said = process.communicate(timeout=90)
-    link.symlink_to(engine.url.removeprefix("unix://"))
-    if process.returncode:
-        assert "engine.sock" in said
-        assert host.config.read_bytes() == config
-    host.apply()
-    wait_for(lambda: listed(swap) == {"mine", "chat"}, "both models", swap.logs)
+    with relayed(link, socket, goes_at(host, kind, moment)) as relay:
+        result = host.run("--yes")
+        assert relay.gone.is_set()
+    assert result.code, result.out
+    assert "engine.sock" in result.err
+    assert host.config.read_bytes() == config
+    link.symlink_to(socket)
+
+    def applied(models: str, expected: set[str]) -> None:
+        host.write_manifest(models)
+        host.apply()
+        wait_for(lambda: listed(swap) == expected, f"{expected} to be served", swap.logs)
+
+    applied("", {"mine"})
+    applied(CHAT, {"mine", "chat"})
+
+
+def goes_at(host: Sandbox, kind: Kind, moment: str) -> Callable[[bytes], bool]:
+    """Say of each request to the engine whether it is the last one: the first after the config was
+    written, or the one that tells of it, which is the first look at the log of one that watches.
+    """
+    tells = ("/restart", "/kill") if kind.restarts or not kind.watch else ("/logs",)
+
+    def is_last(request: bytes) -> bool:
+        path = request.split(b"\r\n", 1)[0].decode(errors="replace")
+        written = "chat" in host.config.read_text()
+        return written and (moment == "written" or any(word in path for word in tells))
+
+    return is_last
 
 
 def listed(swap: SwapContainer) -> set[str]:

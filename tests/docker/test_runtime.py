@@ -239,7 +239,7 @@ def test_how_it_was_made_is_seen(patient: Patient) -> None:
     state = runtime_of(patient).observe()
 
     assert (state.user, state.restart_policy) == ("10001:10001", "unless-stopped")
-    assert (state.stop_grace_seconds, state.has_health_check) == (45, False)
+    assert (state.stop_grace_seconds, state.has_health_check) == (45, True)
     assert (state.config_inside, state.listen_port) == ("/config/config.yaml", "8080")
     assert (state.problems, state.is_restarting) == ((), False)
 
@@ -335,7 +335,7 @@ def test_a_signal_reloads_and_the_log_since_then_is_read(patient: Patient, confi
 
 
 def test_a_stopped_container_is_started_and_told_nothing_else(patient: Patient) -> None:
-    """A start brings it up, a second one changes nothing; a signal to a stopped one is refused."""
+    """A restart brings it up; a signal to a stopped one is refused."""
     patient.start()
     runtime = runtime_of(patient)
     assert patient.container is not None
@@ -343,9 +343,8 @@ def test_a_stopped_container_is_started_and_told_nothing_else(patient: Patient) 
 
     with pytest.raises(RuntimeFailed, match=f"could not send SIGHUP to .* {patient.name}"):
         runtime.hang_up()
-    runtime.start()
+    runtime.restart()
     patient.wait_healthy()
-    runtime.start()
     assert runtime.observe().status is RuntimeStatus.RUNNING
 
 

@@ -84,7 +84,7 @@ def test_config_that_the_server_refuses_is_rolled_back(host: Sandbox, engine: En
     host.write_manifest(CHAT + CODE + CRASHING)
     result = host.run("--yes")
     assert result.code == 5, result.out + result.err
-    assert "container log:" in result.err
+    assert "llama-swap's log:" in result.err
     assert host.config.read_bytes() == config
     assert host.lock.read_bytes() == lock
     assert swap.model_ids() == {"mine", "chat"}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-_RECEIVE_BYTES = 65536
+RECEIVE_BYTES = 65536
 
 
 class ForwardProxy(socketserver.ThreadingTCPServer):
@@ -62,15 +62,16 @@ class _Connection(socketserver.BaseRequestHandler):
                     "\r\n", "\r\nConnection: close\r\n", 1
                 )
                 there.sendall(passed.encode("latin-1"))
-            back = threading.Thread(target=_pass_on, args=(there, client))
+            back = threading.Thread(target=pass_on, args=(there, client))
             back.start()
-            _pass_on(client, there)
+            pass_on(client, there)
             back.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes, to its end; a side that is closed is an end too."""
     with contextlib.suppress(OSError):
-        while data := source.recv(_RECEIVE_BYTES):
+        while data := source.recv(RECEIVE_BYTES):
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)

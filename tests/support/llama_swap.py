@@ -11,6 +11,7 @@ that a changed config brings the fault) or by the variable `LLAMA_SWAP_FAULT`:
 - `crash_at_start`: ends with status 1 after the config was read, at the start or on a reload
 - `hang_at_start`: runs, but never answers
 - `unhealthy`: `/health` answers 503
+- `refused`: the config is refused, at the start or on a reload
 
 `LLAMA_SWAP_STOP_SECONDS` is how long a reload takes to be rid of the old models. A hangup signal,
 or a change of a watched config, that comes in that time is lost, as it is in llama-swap.
@@ -18,11 +19,18 @@ or a change of a watched config, that comes in that time is lost, as it is in ll
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":
+    # A Go program dies of these from its first moment on. The first process of a container in
+    # Python would not notice them until it has a handler, and all the imports below take time.
+    for early in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(early, lambda *_: os._exit(2))
+
 import argparse
 import contextlib
-import os
 import queue
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -135,7 +143,10 @@ class StandIn:
     def _load(self) -> Config:
         files = files_of(self._config, self._config_dir)
         sources = [(str(path), path.read_bytes()) for path in files]
-        return load_sources(sources, behave=self.behave, environ=os.environ)
+        config = load_sources(sources, behave=self.behave, environ=os.environ)
+        if config.fault == "refused":
+            raise ConfigRefused("refused as ordered")
+        return config
 
     def _fault_of(self, config: Config) -> str:
         fault = config.fault or os.environ.get("LLAMA_SWAP_FAULT", "")
