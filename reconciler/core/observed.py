@@ -107,10 +107,11 @@ class RuntimeState:
     the same as no). `restart_policy` is the engine's word ("no", "always", "unless-stopped",
     "on-failure"; empty: not known), `is_restarting` that it is between two starts right now, and
     `stop_grace_seconds` what the engine gives it to end (None: not known). `user` is who it was
-    told to run as, `listen_port` where llama-swap listens inside, and `command` what it was made
-    with, without its entrypoint. `problems` are what could not be
-    found out, and why. `reloads_by` says, of the kind `command`, for which of `signal` and
-    `restart` there is a command, the gentler first.
+    told to run as, `has_health_check` whether the engine asks it for its health, `listen_port`
+    where llama-swap listens inside, and `command` what it was made with, without its entrypoint.
+    `problems` are what could not be found out, and why. `reloads_by` says, of the kind `command`,
+    for which of `signal` and `restart` there is a command, the gentler first. `has_log`: what it
+    logs from a moment on can be read.
     """
 
     kind: str
@@ -136,6 +137,7 @@ class RuntimeState:
     labels: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     reloads_by: tuple[str, ...] = ()
+    has_log: bool = True
 
     @property
     def is_container(self) -> bool:

@@ -207,7 +207,7 @@ def build_plan(
     models = (*desired.models, *discovery.models)
     summary = replace(
         _summary(models, observed, ledger, differences, actions=actions, stalled=stalled),
-        container=container_note(observed, actions, asked=reload),
+        container=container_note(observed, actions, config_changed=changed, asked=reload),
     )
     touched = {*summary.added, *summary.updated, *stalled}
     return Plan(

@@ -42,6 +42,18 @@ class Disposal:
     trash: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMark:
+    """A place in llama-swap's log: what comes after it was logged since.
+
+    `moment` is a time in ISO 8601; `lines_before` are told again by an engine that knows times by
+    the second alone.
+    """
+
+    moment: str
+    lines_before: int
+
+
 class RolloutState(StrEnum):
     """How far a rollout has come: on its way, let through by the gate, or on its way back."""
 
@@ -60,8 +72,10 @@ class Rollout:
     `changes_lock` says that this run wrote the lock, whose text was `lock_before` and then
     `lock_after`; `moved_before` and `moved_after` are those of the pins that this host keeps for
     itself, which the rollout writes. `config_written` says that `config_after` has stood in the
-    file, so that what differs from it was edited since. `reason` is why it failed; `unhealthy`,
-    that llama-swap did not come up with it, and `kept_old`, that it goes on as it was.
+    file, so that what differs from it was edited since. `mark` is where llama-swap's log stood
+    right before the config was written, forward or back: what watches it tells of that from there
+    on. `reason` is why it failed; `unhealthy`, that llama-swap did not come up with it, and
+    `kept_old`, that it goes on as it was.
 
     `manifest` are the files that ask for all this, as `manifest_to_text` gives them. `returns_to`
     is the generation that it goes back to (0: it goes on); the rollout writes the lock then, too.
@@ -86,6 +100,7 @@ class Rollout:
     manifest: str = ""
     returns_to: int = 0
     config_written: bool = False
+    mark: LogMark | None = None
     reason: str = ""
     unhealthy: bool = False
     kept_old: bool = False
@@ -131,7 +146,7 @@ def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
 
 def rollout_from_json(document: Mapping[str, Any]) -> Rollout:
     """Read what `rollout_to_json` wrote. Raises KeyError, TypeError or ValueError otherwise."""
-    listed = document["listed_before"]
+    listed, mark = document["listed_before"], document.get("mark")
     document = dict(document)
     # What earlier versions called it.
     tells = document.pop("restart", None)
@@ -158,6 +173,7 @@ def rollout_from_json(document: Mapping[str, Any]) -> Rollout:
                 for item in document["disposals"]
             ),
             "listed_before": tuple(listed) if listed is not None else None,
+            "mark": LogMark(**mark) if mark is not None else None,
             "state": RolloutState(document["state"]),
             "ledger_before": ledger_from_json(document["ledger_before"]),
             "ledger_after": ledger_from_json(document["ledger_after"]),

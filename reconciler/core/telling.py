@@ -46,13 +46,18 @@ def tell_server(
 ) -> Telling:
     """Decide it. `config` is all that llama-swap reads, as it is; `asked` is what `ladder` takes.
 
-    One that is stopped stays so, and files that no entry names need nothing.
+    One that is stopped stays so, and files that no entry names need nothing. One that nobody
+    manages is asked to unload, and no more, where its address is known.
     """
-    if observed.runtime.status is not RuntimeStatus.RUNNING or asked == Strategy.NONE:
+    status = observed.runtime.status
+    if status is RuntimeStatus.STOPPED or asked == Strategy.NONE:
         return Telling()
-    if config_changed:
+    if status is RuntimeStatus.UNMANAGED:
+        if observed.runtime.url is None:
+            return Telling()
+    elif config_changed:
         return _reload(observed, "its config changes", asked)
-    if ledger.reload_pending:
+    elif ledger.reload_pending:
         return _reload(observed, "an earlier run was cut short before it could tell", asked)
     changing = {item.path for item in places if isinstance(item, Replace)}
     users = _users(changing, desired, config)
@@ -62,7 +67,9 @@ def tell_server(
     return Telling(actions=(Unload(container=observed.runtime.name, models=users, reason=reason),))
 
 
-def container_note(observed: Observed, actions: Sequence[Action], *, asked: str) -> str:
+def container_note(
+    observed: Observed, actions: Sequence[Action], *, config_changed: bool, asked: str
+) -> str:
     """Say in a few words what becomes of the thing that runs llama-swap."""
     name = observed.runtime.called
     changes = any(
@@ -70,6 +77,9 @@ def container_note(observed: Observed, actions: Sequence[Action], *, asked: str)
         for item in actions
     )
     if observed.runtime.status is RuntimeStatus.UNMANAGED:
+        unloads = [model for item in actions if isinstance(item, Unload) for model in item.models]
+        if unloads and not config_changed:
+            return f"not managed; llama-swap is asked to unload {', '.join(unloads)}"
         return "not managed: restart llama-swap yourself" if changes else "not managed"
     if observed.runtime.status is RuntimeStatus.STOPPED:
         return f"{name} is stopped and stays so"

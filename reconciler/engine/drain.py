@@ -18,16 +18,21 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainResult:
-    """How long was waited, and how many requests were still in flight then."""
+    """How long was waited, and how many requests were still in flight then.
+
+    `spent_seconds` is how much of the host's patience that took, with what was waited before it.
+    """
 
     waited_seconds: float = 0.0
     left: int = 0
+    spent_seconds: float = 0.0
 
 
-def drain(host: Host, reach: Reach | None) -> DrainResult:
+def drain(host: Host, reach: Reach | None, *, before: DrainResult | None = None) -> DrainResult:
     """Wait until no request of `reach` is in flight, or the host's patience is over.
 
-    What cannot be seen counts as idle. Raises `RuntimeUnavailable`.
+    It is one patience for a drain and those that came `before` it. What cannot be seen counts as
+    idle. Raises `RuntimeUnavailable`.
     """
     state = host.runtime.observe()
     if reach is None or state.url is None or state.status is RuntimeStatus.STOPPED:
@@ -42,8 +47,8 @@ def drain(host: Host, reach: Reach | None) -> DrainResult:
         limit = "" if host.patience.waits_on else f", for {host.patience.seconds:g} s at most"
         host.reporter.say(f"waiting for {_requests(left)} in flight to end{limit}")
     began = host.clock.monotonic()
-    waited = 0.0
-    while left and (host.patience.waits_on or waited < host.patience.seconds):
+    waited, earlier = 0.0, before.spent_seconds if before is not None else 0.0
+    while left and (host.patience.waits_on or earlier + waited < host.patience.seconds):
         host.clock.sleep(_POLL_SECONDS)
         try:
             left = sight.look()
@@ -52,8 +57,9 @@ def drain(host: Host, reach: Reach | None) -> DrainResult:
             left = left if host.runtime.observe().status is not RuntimeStatus.STOPPED else 0
         waited = host.clock.monotonic() - began
     if left:
-        host.reporter.warn(f"{_requests(left)} did not end within {waited:.0f} s, and will be cut")
-    return DrainResult(waited_seconds=waited, left=left)
+        spent = earlier + waited
+        host.reporter.warn(f"{_requests(left)} did not end within {spent:.0f} s, and will be cut")
+    return DrainResult(waited_seconds=waited, left=left, spent_seconds=earlier + waited)
 
 
 class _Sight:

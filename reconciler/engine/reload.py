@@ -15,7 +15,7 @@ from reconciler.core.gate import Gate
 from reconciler.core.mapping import to_container
 from reconciler.core.observed import RuntimeState, RuntimeStatus
 from reconciler.core.reload import Rung, Strategy, Verdict, ladder, read_verdict
-from reconciler.core.rollout import Rollout
+from reconciler.core.rollout import LogMark, Rollout
 from reconciler.engine.closer_look import running_version
 from reconciler.engine.host import Host
 from reconciler.errors import ReconcilerError, RuntimeFailed, ServerUnreachable
@@ -46,27 +46,14 @@ class ReloadResult:
     downtime_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogMark:
-    """A place in llama-swap's log: what comes after it was logged since."""
-
-    moment: datetime
-    lines_before: int
-
-
 def mark_log(host: Host) -> LogMark:
     """Remember how far the log has come; engines may tell of times by the second alone."""
     moment = host.clock.now()
-    return LogMark(moment=moment, lines_before=len(host.runtime.log_since(moment)))
+    return LogMark(moment=moment.isoformat(), lines_before=len(host.runtime.log_since(moment)))
 
 
 def tell(
-    rollout: Rollout,
-    host: Host,
-    gate: Gate,
-    *,
-    listed_before: Collection[str] | None,
-    written: LogMark | None,
+    rollout: Rollout, host: Host, gate: Gate, *, listed_before: Collection[str] | None
 ) -> ReloadResult:
     """Have llama-swap serve what a rollout has brought, or taken back: by no more than it needs.
 
@@ -81,7 +68,7 @@ def tell(
         if not problem:
             return ReloadResult()
         host.reporter.warn(f"{problem}; {', '.join(rollout.unload)} cannot be unloaded")
-    return reload(host, gate, listed_before=listed_before, written=written)
+    return reload(host, gate, listed_before=listed_before, written=rollout.mark)
 
 
 def reload(
@@ -90,8 +77,8 @@ def reload(
     """Have llama-swap take the config as it stands, by each way there is until one shows.
 
     `gate` says what it must list then, and `listed_before` what it did (None: not known). `written`
-    is where its log stood before the config was written just now, None where that was not done.
-    One that has ended in the meantime is started again.
+    is where its log stood before the config was written, None where that was not done. One that has
+    ended in the meantime is started again.
     """
     try:
         state = host.runtime.observe()
@@ -99,13 +86,26 @@ def reload(
         rungs = _rungs(host, state, written=written)
         down_seconds = 0.0
         for rung in rungs:
-            result = telling.go(rung, written)
+            try:
+                result = telling.go(rung, written)
+            except RuntimeFailed as error:
+                if rung is rungs[-1]:
+                    raise
+                host.reporter.say(error.message)
+                continue
             down_seconds += result.downtime_seconds
             if result.problem or result.strategy is not Strategy.NONE:
                 return replace(result, downtime_seconds=down_seconds)
             host.reporter.say(f"{state.called}: {rung.strategy} shows no effect")
-        problem = "" if _sees_config(host, state) else _sees_another(host, state)
-        return ReloadResult(problem=problem, downtime_seconds=down_seconds)
+        if not _sees_config(host, state):
+            problem = _sees_another(host, state)
+            return ReloadResult(problem=problem, downtime_seconds=down_seconds)
+        if state.status is not RuntimeStatus.UNMANAGED:
+            host.reporter.warn(
+                f"{state.called}: whether it has taken what was written cannot be seen",
+                "look at its log; --reload auto makes sure of it by a restart",
+            )
+        return ReloadResult(downtime_seconds=down_seconds)
     except RuntimeFailed as error:
         return ReloadResult(problem=error.message, unhealthy=True)
     except ReconcilerError as error:
@@ -176,13 +176,9 @@ class _Telling:
         down_seconds = 0.0
         for _ in range(_SIGNALS):
             mark = mark_log(self.host)
-            try:
-                self.host.runtime.hang_up()
-            except RuntimeFailed as error:
-                self.host.reporter.say(error.message)
-                break
-            if not self.state.is_container:
-                # A command says by how it ends whether it has done what it is for.
+            self.host.runtime.hang_up()
+            if not self.state.has_log:
+                # How the command ended is all that there is to go by.
                 return ReloadResult(strategy=rung.strategy)
             result = self._await(rung, mark, _SIGNAL_SECONDS)
             down_seconds += result.downtime_seconds
@@ -213,7 +209,8 @@ class _Telling:
                 problem = f"{state.called} has stopped while it reloaded its config"
                 return ReloadResult(strategy=rung.strategy, problem=problem, unhealthy=True)
             pulse.take(state)
-            said = read_verdict(host.runtime.log_since(mark.moment)[mark.lines_before :])
+            logged = host.runtime.log_since(datetime.fromisoformat(mark.moment))
+            said = read_verdict(logged[mark.lines_before :])
             if said is not None and said.verdict is Verdict.FAILED:
                 return ReloadResult(
                     strategy=rung.strategy,

@@ -5,6 +5,7 @@ Each step looks first whether it is done or needed, so that all of it can be don
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reconciler.core.gate import Gate
@@ -13,8 +14,8 @@ from reconciler.core.observed import RuntimeStatus
 from reconciler.core.rollout import Move, Rollout, as_bytes
 from reconciler.engine.health import pass_gate
 from reconciler.engine.host import Host
-from reconciler.engine.reload import LogMark, mark_log, tell
-from reconciler.errors import ReconcilerError
+from reconciler.engine.reload import mark_log, tell
+from reconciler.errors import DiskFull, ReconcilerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,12 @@ def go_back(rollout: Rollout, host: Host) -> RolloutResult:
     """Put files, config and lock back as they were, and see llama-swap up again with them."""
     log_lines = host.runtime.last_log_lines(20) if rollout.tells else ()
     listed = _listed_now(host) if rollout.tells else None
-    mark = mark_log(host) if rollout.tells else None
-    config_left = not _restore_config(rollout, host)
+    rollout, config_left = _restore_config(rollout, host)
     _restore_files(rollout, host)
     _restore_pins(rollout, host)
     old_problem, downtime = "", 0.0
-    if mark is not None:
-        old_problem, downtime = _see_old_state_up(rollout, host, listed=listed, mark=mark)
+    if rollout.tells:
+        old_problem, downtime = _see_old_state_up(rollout, host, listed=listed)
     ledger = rollout.ledger_taken_back(config_left=config_left)
     ledger = replace(ledger, reload_pending=bool(old_problem) or ledger.reload_pending)
     # What an earlier state was stalled for still holds where going back did not come up.
@@ -78,24 +78,29 @@ def _restore_files(rollout: Rollout, host: Host) -> None:
         host.folder.remove_empty_folders(move.path)
 
 
-def _restore_config(rollout: Rollout, host: Host) -> bool:
-    """Put the old config back; False where somebody else has written the file since."""
+def _restore_config(rollout: Rollout, host: Host) -> tuple[Rollout, bool]:
+    """Put the old config back; gives also whether somebody has written the file since: it stays."""
     if host.config is None or not rollout.changes_config:
-        return True
+        return rollout, False
     before, after = as_bytes(rollout.config_before), as_bytes(rollout.config_after) or b""
     found = host.config.read()
     if found == before:
-        return True
+        return rollout, False
     if before is None and found == after:
         host.config.remove()
-        return True
+        return rollout, False
     if before is not None and (found == after or host.config.half_written(before, after)):
+        if rollout.tells:
+            rollout = replace(rollout, mark=mark_log(host))
+            # Without it the next run would tell it in a harder way, and that is all.
+            with suppress(DiskFull):
+                host.inventory.save_rollout(rollout)
         host.config.write(before, expected=found, now=host.clock.now())
-        return True
+        return rollout, False
     host.reporter.warn(
         f"{host.config_path} was edited by somebody else in the meantime and is left as it is"
     )
-    return False
+    return rollout, True
 
 
 def _restore_pins(rollout: Rollout, host: Host) -> None:
@@ -113,7 +118,7 @@ def _restore_pins(rollout: Rollout, host: Host) -> None:
 
 
 def _see_old_state_up(
-    rollout: Rollout, host: Host, *, listed: frozenset[str] | None, mark: LogMark
+    rollout: Rollout, host: Host, *, listed: frozenset[str] | None
 ) -> tuple[str, float]:
     """Have llama-swap take the old state; gives why it did not come up, and how long it was down.
 
@@ -123,8 +128,7 @@ def _see_old_state_up(
     down_seconds = 0.0
     try:
         if not rollout.kept_old or host.runtime.observe().watches is not False:
-            written = mark if rollout.changes_config else None
-            result = tell(rollout, host, gate, listed_before=listed, written=written)
+            result = tell(rollout, host, gate, listed_before=listed)
             down_seconds = result.downtime_seconds
             if result.problem:
                 return result.problem, down_seconds

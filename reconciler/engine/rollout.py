@@ -19,6 +19,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import FileIdentity, RuntimeStatus
 from reconciler.core.plan import Plan
+from reconciler.core.reload import Strategy
 from reconciler.core.rollout import (
     Disposal,
     Move,
@@ -61,6 +62,7 @@ def prepare_rollout(
 
     Raises:
         TransferBroken: bytes are not staged after all; the next run brings them.
+        KeyRefused, Refused: the health gate could not ask llama-swap anything.
         ReconcilerError: the container or the models folder cannot be looked at.
     """
     tells = any(isinstance(action, Reload | Restart | Unload) for action in plan.actions)
@@ -203,14 +205,16 @@ def _stage_again(sha256: Sha256, number: int, host: Host) -> None:
 
 def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
     """Go as far as it goes; gives how that ended, and the seconds without a healthy answer."""
-    told = False
+    # Where an earlier run wrote the config, it may have told of it, too.
+    told = was_written = rollout.config_written
     try:
         _place_files(rollout, host)
-        rollout = _leave_alone(rollout, host)
-        mark = mark_log(host) if rollout.tells else None
-        rollout, written = _write_config(rollout, host)
+        rollout, watches = _leave_alone(rollout, host)
+        rollout = _write_config(rollout, host)
         # What watches its config may know of it from here on.
-        told = written and host.runtime.observe().watches is not False
+        told = told or (rollout.config_written and watches)
+        if rollout.config_written and not was_written:
+            host.inventory.save_rollout(rollout)
         if rollout.moved_after != rollout.moved_before:
             host.moved.write(as_bytes(rollout.moved_after))
         if rollout.returns_to and rollout.changes_lock:
@@ -220,8 +224,7 @@ def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
         return _failed(rollout, error.message, told=told), 0.0
     if not rollout.tells:
         return replace(rollout, state=RolloutState.PASSED), 0.0
-    listed = rollout.listed_before
-    result = tell(rollout, host, gate, listed_before=listed, written=mark if written else None)
+    result = tell(rollout, host, gate, listed_before=rollout.listed_before)
     downtime = result.downtime_seconds
     if result.problem:
         failed = _failed(rollout, result.problem, told=True, unhealthy=result.unhealthy)
@@ -233,17 +236,24 @@ def _go_forward(rollout: Rollout, host: Host) -> tuple[Rollout, float]:
     return replace(rollout, state=RolloutState.PASSED), downtime
 
 
-def _leave_alone(rollout: Rollout, host: Host) -> Rollout:
-    """Tell nothing to what is not managed, or stopped before our change could have ended it."""
+def _leave_alone(rollout: Rollout, host: Host) -> tuple[Rollout, bool]:
+    """Tell nothing to what nobody may tell, or stopped before our change could have ended it.
+
+    Gives also whether it may notice by itself what is written.
+    """
     if not rollout.tells:
-        return rollout
-    match host.runtime.observe().status:
-        case RuntimeStatus.RUNNING:
-            return rollout
-        case RuntimeStatus.STOPPED:
-            return replace(rollout, tells=rollout.config_written)
-        case RuntimeStatus.UNMANAGED:
-            return replace(rollout, tells=False)
+        return rollout, False
+    state = host.runtime.observe()
+    if host.reload == Strategy.NONE:
+        tells = False
+    elif state.status is RuntimeStatus.STOPPED:
+        tells = rollout.config_written
+    elif state.status is RuntimeStatus.UNMANAGED:
+        # To stop a model is all that may be asked of it, where its address is known.
+        tells = bool(rollout.unload) and state.url is not None
+    else:
+        tells = True
+    return replace(rollout, tells=tells), state.watches is not False
 
 
 def _write_lock(rollout: Rollout, host: Host) -> None:
@@ -261,6 +271,7 @@ def _failed(rollout: Rollout, reason: str, *, told: bool, unhealthy: bool = Fals
         state=RolloutState.FAILED,
         reason=reason,
         tells=rollout.tells and told,
+        mark=None,
         unhealthy=unhealthy,
     )
 
@@ -280,18 +291,19 @@ def _place_files(rollout: Rollout, host: Host) -> None:
         host.folder.stamp(move.path, move.sha256)
 
 
-def _write_config(rollout: Rollout, host: Host) -> tuple[Rollout, bool]:
-    """Write it, once; gives also whether that was done just now."""
+def _write_config(rollout: Rollout, host: Host) -> Rollout:
+    """Write it, once, with the place in llama-swap's log from which on it may tell of that."""
     if host.config is None or not rollout.changes_config or rollout.config_written:
-        return rollout, False
+        return rollout
     before, after = as_bytes(rollout.config_before), as_bytes(rollout.config_after) or b""
     found = host.config.read()
     if found != after:
+        if rollout.tells:
+            rollout = replace(rollout, mark=mark_log(host))
+            host.inventory.save_rollout(rollout)
         cut_short = before is not None and host.config.half_written(before, after)
         host.config.write(after, expected=found if cut_short else before, now=host.clock.now())
-    rollout = replace(rollout, config_written=True)
-    host.inventory.save_rollout(rollout)
-    return rollout, found != after
+    return replace(rollout, config_written=True)
 
 
 def _gate_after(rollout: Rollout, host: Host) -> Gate:

@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
+from tests.support.fakes import Heard
 from tests.support.sandbox import Sandbox
 from tests.support.terminal import at_terminal
 
@@ -76,7 +77,7 @@ def test_diff_works_while_a_run_is_at_work(applied: Sandbox) -> None:
     """It takes no lock: another run may take hours to fetch."""
     applied.write_manifest(CHAT.replace("300", "60"))
     state = applied.models / ".reconciler"
-    with RunLock(state, timeout_seconds=0, clock=SystemClock()):
+    with RunLock(state, timeout_seconds=0, clock=SystemClock(), reporter=Heard()):
         result = applied.run("diff", "--lock-timeout", "0")
     assert (result.code, "+    ttl: 60" in result.out) == (0, True)
 

@@ -17,17 +17,17 @@ from reconciler.core.runs import Outcome
 from reconciler.core.sync_mode import AskedMode, SyncSettings
 from reconciler.engine.going_back import prepare_return
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Options, Prepared
+from reconciler.engine.prepared import Options, Prepared
 from reconciler.engine.run import RunResult, run_looked, run_once
 from reconciler.engine.tracking import move_tracked_pins
 from reconciler.errors import Refused
-from tests.stories.test_watch import wait_for_line, watching
 from tests.support.fakes import FakeLlamaSwap, Heard
 from tests.support.fuse import PORTS, Fuse, Killed, opened, run_pass
 from tests.support.hub import running_hub
 from tests.support.sandbox import CONFIG, Sandbox
 from tests.support.small_disk import needs_root, small_disk
 from tests.support.waiting import wait_for
+from tests.support.watching import wait_for_line, watching
 
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CODE = "  code:\n    source: acme/code-GGUF:Q4_K_M\n"
@@ -326,6 +326,9 @@ def test_generation_that_is_not_there_is_told(host: Sandbox) -> None:
     assert "no earlier generation" in host.run("rollback").err
     assert "generation 7 is not kept" in host.run("rollback", "7").err
     assert host.run("rollback", "none").code == 2
+    runs = host.run("history", "--json").json["runs"]
+    assert [run["outcome"] for run in runs] == ["refused", "refused", "applied", "refused"]
+    assert host.run("--yes", "--json").json["mode"] == "incremental", "no run has failed"
 
 
 def test_only_so_many_generations_are_kept(host: Sandbox) -> None:

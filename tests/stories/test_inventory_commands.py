@@ -13,6 +13,7 @@ import pytest
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
 from reconciler.demo.gguf_bytes import tiny_model
+from tests.support.fakes import Heard
 from tests.support.sandbox import Sandbox
 from tests.support.terminal import at_terminal
 
@@ -400,7 +401,7 @@ def test_every_verb_works_before_the_first_run(host: Sandbox, verb: list[str]) -
 def test_every_verb_works_while_a_run_holds_the_lock(two_models: Sandbox, verb: list[str]) -> None:
     """They only read, so they wait for nobody and change nothing."""
     state = state_file(two_models, "")
-    with RunLock(state, timeout_seconds=0, clock=SystemClock()):
+    with RunLock(state, timeout_seconds=0, clock=SystemClock(), reporter=Heard()):
         before = two_models.snapshot()
         result = two_models.run(*verb, "--lock-timeout", "0")
         assert (result.code, result.err) == (0, "")

@@ -153,3 +153,54 @@ def test_command_that_fails_is_told_and_all_is_taken_back(served: Served) -> Non
     assert "the restart command ended with 5: no such unit" in result.out + result.err
     assert host.config.read_bytes() == before
     assert served.model_ids() == {"mine"}
+
+
+def test_reload_that_is_refused_is_read_off_the_log(served: Served) -> None:
+    """The reload command ends well, and llama-swap goes on with what it had: where its log can be
+    read from a moment on, that is no success.
+    """
+    host = served.host
+    host.write_manifest(CHAT)
+    host.apply()
+    before, pid = host.config.read_bytes(), served.pid
+    host.settings["RECONCILER_LOG_COMMAND"] += " {since}"
+    host.write_manifest(CHAT + "    serve: {macros: {test-fault: refused}}\n")
+    result = host.run("--yes")
+    assert (result.code, "did not take the config" in result.err) == (5, True), result.err
+    assert (host.config.read_bytes(), served.pid) == (before, pid)
+
+
+def test_reload_command_that_fails_is_no_success(served: Served) -> None:
+    """A changed field shows in no list of models: where the command that tells of it fails, and
+    there is no other, all is taken back; where there is one that restarts, it is taken.
+    """
+    host = served.host
+    host.write_manifest(CHAT)
+    host.apply()
+    before, pid = host.config.read_bytes(), served.pid
+    restart = host.settings["RECONCILER_RESTART_COMMAND"]
+    host.settings |= {
+        "RECONCILER_RELOAD_COMMAND": "sh -c 'echo not allowed; exit 4'",
+        "RECONCILER_RESTART_COMMAND": "",
+    }
+    host.write_manifest(CHAT + "    serve: {ttl: 42}\n")
+    result = host.run("--yes")
+    assert result.code != 0
+    assert "the reload command ended with 4: not allowed" in result.err
+    assert (host.config.read_bytes(), served.pid) == (before, pid)
+    host.settings["RECONCILER_RESTART_COMMAND"] = restart
+    host.apply()
+    assert served.pid not in (None, pid)
+
+
+def test_reload_that_does_not_show_is_followed_by_a_restart(served: Served) -> None:
+    """A reload command that ends well and does nothing is not believed where the log can tell."""
+    host = served.host
+    host.write_manifest(CHAT)
+    host.apply()
+    pid = served.pid
+    host.settings["RECONCILER_LOG_COMMAND"] += " {since}"
+    host.settings["RECONCILER_RELOAD_COMMAND"] = "true"
+    host.write_manifest(CHAT + "    serve: {ttl: 42}\n")
+    assert "llama-swap: signal shows no effect" in host.apply().err
+    assert served.pid not in (None, pid)

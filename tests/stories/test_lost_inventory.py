@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
+from tests.support.fakes import Heard
 from tests.support.rot import flip
 from tests.support.sandbox import CONFIG, Sandbox
 
@@ -155,7 +156,7 @@ def test_damaged_inventory_stays_while_another_run_holds_the_folder(applied: San
     """Whoever holds the run lock may just be mending it, so nobody else moves it."""
     garbage(applied)
     applied.settings["RECONCILER_LOCK_TIMEOUT"] = "0"
-    with RunLock(state(applied), timeout_seconds=0, clock=SystemClock()):
+    with RunLock(state(applied), timeout_seconds=0, clock=SystemClock(), reporter=Heard()):
         assert applied.run("--yes").code == 1
     assert not list(state(applied).glob("inventory.db.damaged-*"))
 

@@ -182,7 +182,7 @@ def test_rollout_that_was_cut_short_is_drained_for_before_it_is_finished(
     """
     run_pass(host, swap)
     host.write_manifest(CHAT + CODE)
-    assert run_killed(host, Fuse(2, only="save_rollout", after=True), swap)
+    assert run_killed(host, Fuse(3, only="save_rollout", after=True), swap)
     swap.requests = {"busy": 1}
     heard, closed = Heard(), OpenTimes(windows=parse_windows("12:00-13:00"))
     clock = FakeClock()

@@ -17,7 +17,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.observed import RuntimeState
 from reconciler.core.ports.texts import ConfigFile
 from reconciler.core.runs import Outcome
-from reconciler.engine.reconcile import Options
+from reconciler.engine.prepared import Options
 from reconciler.engine.run import run_once
 from reconciler.errors import ReconcilerError, Refused, RuntimeUnavailable
 from tests.support.fakes import FakeLlamaSwap, Heard
@@ -409,8 +409,8 @@ def test_half_written_config_of_a_single_file_mount_is_finished(
     host, swap = ready
     old = host.config.read_bytes()
     config = RealConfig(host.config, in_place=True, max_backups=3)
-    # The first of its records was made, the second comes after the config was written.
-    assert run_killed(host, Fuse(2, only="save_rollout"), swap)
+    # Two of its records were made, the third comes after the config was written.
+    assert run_killed(host, Fuse(3, only="save_rollout"), swap)
     with opened(host, swap) as (real, _):
         unfinished = real.inventory.load_rollout()
     assert unfinished is not None
@@ -427,7 +427,7 @@ def test_half_written_config_is_gone_on_with_where_all_is_well(
     host, swap = ready
     swap.accepts = lambda _: True
     old, restarts = host.config.read_bytes(), swap.restarts
-    assert run_killed(host, Fuse(2, only="save_rollout"), swap)
+    assert run_killed(host, Fuse(3, only="save_rollout"), swap)
     new = host.config.read_bytes()
     host.config.write_bytes(cut_short(old, new))
     config = RealConfig(host.config, in_place=True, max_backups=3)

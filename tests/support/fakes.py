@@ -157,12 +157,6 @@ class FakeLlamaSwap(Runtime, Server):
         self.status = RuntimeStatus.RUNNING
         self._load()
 
-    def start(self) -> None:
-        """Start it where it is stopped."""
-        if self.status is RuntimeStatus.STOPPED:
-            self.status = RuntimeStatus.RUNNING
-            self._load()
-
     def hang_up(self) -> None:
         """Read the config anew, and keep the old one where that is not accepted."""
         if self.accepts(self.config.read_text()):

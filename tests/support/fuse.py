@@ -13,7 +13,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.settings import load_settings
 from reconciler.cli.wiring import load_manifest, open_host
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Options
+from reconciler.engine.prepared import Options
 from reconciler.engine.run import RunResult, run_once
 from tests.support.fakes import FakeClock, FakeLlamaSwap
 from tests.support.sandbox import Sandbox
@@ -40,7 +40,6 @@ CHANGES = {
     "record",
     "fetch",
     "restart",
-    "start",
     "hang_up",
 }
 

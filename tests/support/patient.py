@@ -31,6 +31,9 @@ class Patient:
     ports: list[str] = field(default_factory=list)
     restart: str = "unless-stopped"
     stop_grace_period: str = "45s"
+    healthcheck: dict[str, Any] | None = field(
+        default_factory=lambda: {"test": ["CMD", "true"], "interval": "30s"}
+    )
     user: str = ""
     entrypoint: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Patient:
             entrypoint=self.entrypoint or None,
             labels=self.labels,
             environment=self.environment,
+            healthcheck=_healthcheck(self.healthcheck) if self.healthcheck else None,
             stop_timeout=int(self.stop_grace_period.removesuffix("s")),
             host_config=client.api.create_host_config(
                 mounts=[*(_mount(volume) for volume in self.volumes), *host_mounts()],
@@ -118,6 +122,14 @@ class Patient:
 def _mount(volume: str) -> Mount:
     source, target, *mode = volume.split(":")
     return Mount(target, source, type="bind", read_only=mode == ["ro"])
+
+
+def _healthcheck(check: dict[str, Any]) -> dict[str, Any]:
+    """Give it as the engine takes it: times are nanoseconds there."""
+    return {
+        key: int(value.removesuffix("s")) * 10**9 if str(value).endswith("s") else value
+        for key, value in check.items()
+    }
 
 
 def _target(volume: str) -> str:

@@ -79,16 +79,6 @@ def test_health_command_that_cannot_be_run_is_no_answer() -> None:
     assert "RECONCILER_HEALTH_COMMAND" in caught.value.hint
 
 
-def test_start_restarts_only_what_does_not_run(tmp_path: Path) -> None:
-    """One that runs is left alone; one that does not is started by the restart command."""
-    started = tmp_path / "started"
-    restart = f"touch {started}"
-    runtime(restart=restart, health="true").start()
-    assert not started.exists()
-    runtime(restart=restart, health="false").start()
-    assert started.exists()
-
-
 def test_no_shell_reads_a_command(tmp_path: Path) -> None:
     """What a shell would act on is an argument like any other."""
     made = tmp_path / "made"

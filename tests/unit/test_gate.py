@@ -82,6 +82,7 @@ class Slow(FakeLlamaSwap):
 
     steps: list[Callable[[], None]] = field(default_factory=list)
     problem: str = ""
+    restarting: bool = False
 
     def observe(self) -> RuntimeState:
         """Look at it; one more step has come to pass."""
@@ -89,7 +90,7 @@ class Slow(FakeLlamaSwap):
             self.steps.pop(0)()
         if self.problem:
             raise RuntimeUnavailable(self.problem)
-        return super().observe()
+        return replace(super().observe(), is_restarting=self.restarting)
 
 
 @pytest.fixture
@@ -120,6 +121,21 @@ def test_gate_opens_at_once_where_all_is_well(swap: Slow) -> None:
     """Nothing is waited for, and no downtime counted."""
     result = pass_gate(host_of(swap), WANTED)
     assert (result.passed, result.downtime_seconds) == (True, 0)
+
+
+def test_time_that_a_look_takes_is_no_downtime(swap: Slow) -> None:
+    """What answers the first look was never away, however slow its engine is to tell of it."""
+    host = host_of(swap)
+    swap.steps = [lambda: host.clock.sleep(3)]
+    assert pass_gate(host, WANTED).downtime_seconds == 0
+
+
+def test_container_between_two_starts_is_not_up(swap: Slow) -> None:
+    """One that its engine starts again and again is told as that, and waited for."""
+    host = host_of(swap)
+    swap.restarting = True
+    assert "over and over" in pass_gate(host, WANTED).problem
+    assert host.clock.monotonic() == host.health_timeout_seconds
 
 
 def test_gate_waits_for_a_server_that_takes_its_time(swap: Slow) -> None:

@@ -14,6 +14,7 @@ from reconciler.adapters.runtime.docker import find_container
 from reconciler.adapters.runtime.endpoint import Endpoint, find_endpoints
 from reconciler.adapters.runtime.inspection import read_inspection
 from reconciler.adapters.runtime.selection import labels_of
+from reconciler.adapters.runtime.told import ToldRuntime
 from reconciler.adapters.runtime.unmanaged import UnmanagedRuntime
 from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus
 from reconciler.core.ports.serving import Runtime
@@ -261,9 +262,11 @@ def test_an_engine_behind_ssh_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_is_not_ours_is_never_touched() -> None:
-    """With `--runtime none` we know the URL we were told; a restart is refused with ways out."""
+    """With `--runtime none` we know what we were told; a restart is refused with ways out."""
     mapping = PathMapping(host="/srv/models", container="/models")
-    runtime: Runtime = UnmanagedRuntime(url="http://127.0.0.1:9292", mappings=(mapping,))
+    runtime: Runtime = ToldRuntime(
+        UnmanagedRuntime(), url="http://127.0.0.1:9292", mappings=(mapping,)
+    )
     state = runtime.observe()
     assert (state.kind, state.status) == ("none", RuntimeStatus.UNMANAGED)
     assert (state.url, state.mappings) == ("http://127.0.0.1:9292", (mapping,))

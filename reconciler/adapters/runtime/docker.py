@@ -69,11 +69,6 @@ class DockerRuntime:
         with self._telling("restart") as container:
             container.api.restart(container.name, timeout=RESTART_GRACE_SECONDS)
 
-    def start(self) -> None:
-        """Start the container; one that runs stays as it is. Raises as `restart`."""
-        with self._telling("start") as container:
-            container.api.start(container.name)
-
     def hang_up(self) -> None:
         """Send SIGHUP to the container's main process. Raises as `restart`."""
         with self._telling("send SIGHUP to") as container:

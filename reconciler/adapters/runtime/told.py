@@ -37,10 +37,6 @@ class ToldRuntime:
         """Restart it. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
         self._runtime.restart()
 
-    def start(self) -> None:
-        """Start it where it is stopped. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
-        self._runtime.start()
-
     def hang_up(self) -> None:
         """Send it SIGHUP. Raises `RuntimeUnavailable`, `RuntimeFailed`."""
         self._runtime.hang_up()

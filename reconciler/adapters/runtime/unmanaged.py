@@ -1,37 +1,24 @@
-"""llama-swap that somebody else runs: we know at most its URL, and never start or stop it."""
+"""llama-swap that somebody else runs: nothing is known of it, and it is never started or ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from reconciler.core.observed import PathMapping, RuntimeState, RuntimeStatus, Sight
+from reconciler.core.observed import RuntimeState, RuntimeStatus, Sight
 from reconciler.errors import RuntimeFailed
 
 
 class UnmanagedRuntime:
-    """The runtime `none`; implements the port `Runtime`.
-
-    `mappings` are what `--path-map` says of how llama-swap sees our paths; none means that it sees
-    them as we do.
-    """
-
-    def __init__(self, *, url: str | None = None, mappings: tuple[PathMapping, ...] = ()) -> None:
-        self._state = RuntimeState(
-            kind="none", status=RuntimeStatus.UNMANAGED, mappings=mappings, url=url
-        )
+    """The runtime `none`; implements the port `Runtime`."""
 
     def observe(self) -> RuntimeState:
-        """Give what we were told; nothing is asked."""
-        return self._state
+        """Give that nobody manages it; nothing is asked."""
+        return RuntimeState(kind="none", status=RuntimeStatus.UNMANAGED)
 
     def restart(self) -> None:
         """Refuse: there is nothing here that is ours to restart. Raises `RuntimeFailed`."""
         raise _not_ours("restart it")
-
-    def start(self) -> None:
-        """Refuse, as `restart` does."""
-        raise _not_ours("start it")
 
     def hang_up(self) -> None:
         """Refuse, as `restart` does."""

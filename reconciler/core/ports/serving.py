@@ -19,13 +19,12 @@ class Runtime(Protocol):
     def restart(self) -> None:
         """Stop it with enough grace for running answers to end, and start it again.
 
+        One that is stopped is started.
+
         Raises:
             RuntimeUnavailable: the engine does not answer, or the container is gone.
             RuntimeFailed: the engine refused.
         """
-
-    def start(self) -> None:
-        """Start it where it is stopped; one that runs stays as it is. Raises as `restart`."""
 
     def hang_up(self) -> None:
         """Send SIGHUP to its main process. Raises as `restart`, where it does not run too."""
