@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +53,24 @@ def lay_out(
 def one_line(text: str) -> str:
     """Give text from outside as a cell may hold it: on one line, and harmless."""
     return printable(" ".join(text.split()))
+
+
+def folded(line: str, style: Style, *, hang: int = 0) -> str:
+    """Fold a line where the terminal ends; what follows keeps its indentation, and `hang` more.
+
+    No word is cut: a path or an option stays whole, to be copied.
+    """
+    if style.width is None or len(line) <= style.width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + hang)
+    lines = textwrap.wrap(
+        line,
+        style.width,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return "\n".join(lines)
 
 
 def _fit(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> dict[int, int]:

@@ -20,6 +20,7 @@ from reconciler.core.sizes import human_bytes
 _GRACE_SECONDS: Final = 40
 _MODELS_INSIDE: Final = "/models"
 _CONFIG_INSIDE: Final = "/config"
+_LISTEN_PORT: Final = "8080"
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
@@ -115,6 +116,25 @@ def _check_container(state: RuntimeState, facts: Facts) -> Iterator[Finding]:
             "stops it by hand, or brings it up anew, cuts them",
             mend=f"give it {_GRACE_SECONDS} s or more",
             compose=_service(state, f"stop_grace_period: {_GRACE_SECONDS + 5}s"),
+        )
+    if not state.has_health_check:
+        asked = f"http://127.0.0.1:{state.listen_port or _LISTEN_PORT}/health"
+        yield Finding(
+            rule="no-health-check",
+            severity=Severity.WARNING,
+            what=f"container {state.name} has no health check",
+            why="an engine that never asks shows a llama-swap that hangs as running; neither "
+            "`docker ps` nor a service that waits for it can tell",
+            mend="have the engine ask it; any other program of the image that does so will do",
+            compose=_service(
+                state,
+                "healthcheck:",
+                f"  test: {json.dumps(['CMD', 'curl', '-fsS', asked])}",
+                "  interval: 30s",
+                "  timeout: 5s",
+                "  retries: 3",
+                "  start_period: 20s",
+            ),
         )
     if state.watches is False and (facts.version is None or facts.version < NEW):
         build = "it does not say" if facts.version is None else str(facts.version)
@@ -226,7 +246,7 @@ def _check_models_mount(state: RuntimeState, models_dir: str, facts: Facts) -> I
 
 def _check_server(state: RuntimeState, facts: Facts) -> Iterator[Finding]:
     if state.is_container and state.url is None:
-        port = state.listen_port or "8080"
+        port = state.listen_port or _LISTEN_PORT
         yield Finding(
             rule="port-not-published",
             severity=Severity.ERROR,

@@ -88,6 +88,11 @@ def short_grace(it: Practice) -> None:
     it.patient.stop_grace_period = "10s"
 
 
+def no_health_check(it: Practice) -> None:
+    """Plant it."""
+    it.patient.healthcheck = None
+
+
 def file_mount(it: Practice) -> None:
     """Plant it."""
     it.patient.volumes[1] = f"{it.host.config}:/app/config.yaml"
@@ -135,6 +140,7 @@ def closed_models_folder(it: Practice) -> None:
     [
         (no_restart_policy, "restart-policy", 0),
         (short_grace, "stop-grace", 0),
+        (no_health_check, "no-health-check", 0),
         (file_mount, "config-file-mount", 0),
         (models_not_mounted, "models-not-mounted", 1),
         (models_elsewhere, "models-not-mounted", 1),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from tests.support.sandbox import Sandbox
+from tests.support.terminal import at_terminal
 
 SOUND = 'models:\n  "mine":\n    cmd: llama-server --port ${{PORT}} -m {path}\n'
 
@@ -32,6 +35,32 @@ def test_finding_says_what_why_and_mend(host: Sandbox) -> None:
     assert "  why:  llama-server ends with an error" in result.out
     assert "  mend: bring it there" in result.out
     assert result.out.splitlines()[-1].startswith("1 error, ")
+
+
+def test_findings_fit_the_terminal(host: Sandbox) -> None:
+    """At a terminal no line is longer than it, and no word is cut; what follows is indented."""
+    host.config.write_text(SOUND.format(path="/nowhere/mine.gguf"))
+    host.settings["RECONCILER_LLAMA_SWAP_URL"] = "http://127.0.0.1:9"
+    with at_terminal(host, "doctor", columns=60) as terminal:
+        assert terminal.end() == 1
+    told = terminal.lines()
+    begin = next(number for number, line in enumerate(told) if "does not answer" in line)
+    finding = told[begin : begin + 8]
+    assert max(map(len, finding)) <= 60
+    assert any(line.startswith("        ") for line in finding)
+    assert "RECONCILER_LLAMA_SWAP_URL" in " ".join(finding).split()
+
+
+def test_command_without_a_runtime_is_what_is_told(host: Sandbox) -> None:
+    """A restart command alone, as a reload command, says what was meant; no engine is asked."""
+    socket = host.home / "docker.sock"
+    socket.touch()
+    host.settings |= {"RECONCILER_RUNTIME": "", "RECONCILER_DOCKER_HOST": f"unix://{socket}"}
+    for name in ("RELOAD", "RESTART"):
+        command = {f"RECONCILER_{name}_COMMAND": "true"}
+        with mock.patch.dict(host.settings, command):
+            found = host.run("doctor", "--json").json["findings"]
+        assert any("and no runtime" in item["what"] for item in found), found
 
 
 def test_one_fault_does_not_hide_another(host: Sandbox) -> None:

@@ -31,6 +31,7 @@ def container(**more: Any) -> RuntimeState:
         "watches": True,
         "restart_policy": "always",
         "stop_grace_seconds": 45,
+        "has_health_check": True,
         "listen_port": "8080",
     }
     return RuntimeState(**(values | more))
@@ -76,6 +77,7 @@ def test_every_finding_says_what_why_and_how() -> None:
             is_restarting=True,
             restart_policy="no",
             stop_grace_seconds=10,
+            has_health_check=False,
             watches=False,
             url=None,
             config_is_mount=True,
@@ -95,7 +97,7 @@ def test_every_finding_says_what_why_and_how() -> None:
         version=173,
     )
     found = examine(broken)
-    assert len({item.rule for item in found}) == 19
+    assert len({item.rule for item in found}) == 20
     assert all(item.what and item.why and item.mend for item in found)
     assert all(line for item in found for line in (*item.commands, *item.compose))
     severities = [item.severity for item in found]

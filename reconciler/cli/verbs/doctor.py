@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.adapters.store.mounts import Mounts
+from reconciler.cli.columns import folded
 from reconciler.cli.config_home import find_api_key, open_config
 from reconciler.cli.console import Console
 from reconciler.cli.settings import Settings
@@ -61,7 +62,7 @@ def _patient(settings: Settings, console: Console) -> Patient:
 def _open_runtime(settings: Settings, console: Console) -> tuple[Runtime | None, Complaint | None]:
     """Open the runtime as a run would; an engine that does not answer us is a complaint here."""
     try:
-        if settings.runtime is None and not settings.reload_command:
+        if settings.runtime is None and not (settings.reload_command or settings.restart_command):
             from reconciler.adapters.runtime.docker import find_container
 
             # A run takes such an engine for none, with a warning; here that is the finding.
@@ -142,9 +143,11 @@ def _lines(facts: Facts, findings: Sequence[Finding], style: Style) -> Iterator[
     yield from _looked_at(facts)
     for item in findings:
         yield ""
-        yield f"{style(f'{item.severity}:', _COLOURS[item.severity])} {printable(item.what)}"
-        yield f"  why:  {printable(item.why)}"
-        yield f"  mend: {printable(item.mend)}"
+        head = f"{item.severity}:"
+        what = folded(f"{head} {printable(item.what)}", style, hang=2)
+        yield style(head, _COLOURS[item.severity]) + what.removeprefix(head)
+        yield folded(f"  why:  {printable(item.why)}", style, hang=6)
+        yield folded(f"  mend: {printable(item.mend)}", style, hang=6)
         for command in item.commands:
             yield f"    $ {printable(command)}"
         if item.compose:
