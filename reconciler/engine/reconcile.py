@@ -7,14 +7,13 @@ loop all end there when there is nothing to do. `apply` is the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from reconciler.core.desired import Desired, Stall, expand
-from reconciler.core.discover import LONGEST_KEY
 from reconciler.core.drain import reach_of, reach_of_rest
 from reconciler.core.generations import manifest_to_text
-from reconciler.core.going_back import Return, gone_back, standing_digest
+from reconciler.core.going_back import Return, gone_back
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import Lock, Pin
 from reconciler.core.manifest import Manifest
@@ -23,7 +22,6 @@ from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
 from reconciler.core.reading.lock_text import render_lock
 from reconciler.core.runs import RunReport
-from reconciler.core.sync_mode import SyncSettings
 from reconciler.engine.closer_look import look_closer
 from reconciler.engine.drain import drain
 from reconciler.engine.fetch import Fetched, fetch_all
@@ -38,13 +36,20 @@ from reconciler.engine.host_pins import (
 )
 from reconciler.engine.knowledge import keep_headers, learn
 from reconciler.engine.observe import observe
+from reconciler.engine.prepared import Options, Prepared
 from reconciler.engine.prune import make_room
 from reconciler.engine.recovery import known_ledger
 from reconciler.engine.resolve import resolve
 from reconciler.engine.rollback import RolloutResult
 from reconciler.engine.rollout import carry_out, prepare_rollout
 from reconciler.engine.shield import shielded
-from reconciler.engine.told import kept_waiting, problem_of, reported, touched_models
+from reconciler.engine.told import (
+    cannot_return,
+    kept_waiting,
+    problem_of,
+    reported,
+    touched_models,
+)
 from reconciler.engine.warm import loaded_models, warm_up
 from reconciler.engine.window import (
     held_models,
@@ -54,60 +59,6 @@ from reconciler.engine.window import (
     waiting_rollout,
 )
 from reconciler.errors import ReconcilerError, Refused, RuntimeUnavailable, Waiting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the caller allows, and how sure it is.
-
-    `allow_prune` lets removals past the guards, `locked` forbids pins that are not in the lock yet.
-    `reserve_bytes` must stay free where the models lie.
-    `runtime_named` says that a person chose the runtime; else it was found out. `max_key_length`
-    bounds the keys of generated entries, and `sync` says how thoroughly a run looks.
-    """
-
-    allow_prune: bool = False
-    reserve_bytes: int = 0
-    locked: bool = False
-    runtime_named: bool = False
-    max_key_length: int = LONGEST_KEY
-    sync: SyncSettings = field(default_factory=SyncSettings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """All that was looked at and decided, before anything is done.
-
-    `lock` are all pins, `pins_before` those that were there, and `pins_after` what is to be written
-    before anything is fetched; `moves` are not in it, for they are written with their files.
-    `lock_before` is the lock file's bytes, None without one; `changes_lock` says that there is
-    something to write. `recovered`: the inventory has lost the ledger, and it was worked out anew.
-    `held` are the models that wait for a window alone, to be fetched or to be served, and the next
-    one opens in `opens_in_seconds`. `manifest` is the one that asks for it, and `back` the
-    generation that is gone back to, if one is.
-    """
-
-    manifest: Manifest
-    desired: Desired
-    lock: Lock
-    lock_before: bytes | None
-    changes_lock: bool
-    pins_before: HostPins
-    pins_after: HostPins
-    moves: Mapping[ModelId, Pin]
-    observed: Observed
-    ledger: Ledger
-    plan: Plan
-    recovered: bool = False
-    held: frozenset[ModelId] = frozenset()
-    opens_in_seconds: float = 0.0
-    back: Return | None = None
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether just this failed the health gate, or was gone back from by hand."""
-        standing = standing_digest(self.manifest.digest, self.lock_before)
-        return self.ledger.stalled in (self.desired.digest, standing)
 
 
 def prepare(
@@ -274,7 +225,7 @@ def settle(host: Host, options: Options) -> None:
     Raises:
         Refused: it was changing another config than this run manages.
         RuntimeUnavailable: it had a container, and none is found now.
-        ReconcilerError: it cannot be brought to an end yet.
+        ReconcilerError: it cannot be ended yet, or the old state does not come up either.
     """
     unfinished = host.inventory.load_rollout()
     if unfinished is None:
@@ -290,8 +241,11 @@ def settle(host: Host, options: Options) -> None:
     drain(host, reach_of_rest(unfinished, host.runtime.observe()))
     with shielded():
         result = carry_out(unfinished, host)
+    told = f"run {unfinished.run} was taken back: {problem_of(result)}"
+    if result.old_state_problem:
+        raise ReconcilerError(told, hint="see llama-swap's log and `reconcile doctor`; run again")
     if result.problem:
-        host.reporter.warn(f"run {unfinished.run} was taken back: {result.problem}")
+        host.reporter.warn(told)
 
 
 def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -> RunReport:
@@ -309,19 +263,26 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
     fetched = fetch_all(prepared.plan, prepared.ledger, host)
     failures = _failed_models(prepared, fetched)
     if failures and prepared.back is not None:
-        raise _cannot_return(failures)
+        raise cannot_return(failures)
     desired = _without(prepared.desired, failures)
-    # Fetching may have taken hours: the config, the disk and the container are looked at again.
-    observed = observe(host, desired, prepared.ledger)
-    plan = _plan(host, desired, observed, prepared.ledger, options, back=prepared.back)
-    _refuse(plan)
-    if rollout_waits_seconds(plan, observed.runtime, host):
-        return kept_waiting(report, plan, fetched)
-    if drain(host, reach_of(plan, observed.runtime)).waited_seconds:
-        # So may the requests in flight.
+
+    def look_again() -> tuple[Observed, Plan]:
         observed = observe(host, desired, prepared.ledger)
         plan = _plan(host, desired, observed, prepared.ledger, options, back=prepared.back)
         _refuse(plan)
+        return observed, plan
+
+    # Fetching may have taken hours: the config, the disk and the container are looked at again.
+    observed, plan = look_again()
+    if rollout_waits_seconds(plan, observed.runtime, host):
+        return kept_waiting(report, plan, fetched)
+    drained = drain(host, reach_of(plan, observed.runtime))
+    while drained.waited_seconds:
+        # So may the requests in flight. While all is looked at, new ones may come.
+        observed, plan = look_again()
+        if drained.left:
+            break
+        drained = drain(host, reach_of(plan, observed.runtime), before=drained)
     placed = {key: pin for key, pin in prepared.moves.items() if key in desired.models}
     pins_after = with_moves(pins, placed)
     result = _roll_out(plan, host, prepared, run=report.run, pins_after=pins_after)
@@ -334,14 +295,6 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
         learn(host, plan.ledger_after)
         keep_headers(host, prepared.observed.on_disk)
     return reported(report, plan, fetched, result)
-
-
-def _cannot_return(failures: Mapping[ModelId, Stall]) -> ReconcilerError:
-    reasons = "\n".join(f"{key}: {stall.reason}" for key, stall in failures.items())
-    return ReconcilerError(
-        f"{reasons}\nwithout these bytes there is no going back, so nothing was changed",
-        hint="; ".join(dict.fromkeys(stall.hint for stall in failures.values() if stall.hint)),
-    )
 
 
 def _refuse(plan: Plan) -> None:
