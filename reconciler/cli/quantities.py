@@ -1,4 +1,4 @@
-"""Rates and lengths of time as people write them in options and settings."""
+"""Rates, lengths of time, addresses and events as people write them in options and settings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ _SLOWEST_BYTES_PER_SECOND: Final = 100_000
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LEAST_INTERVAL_SECONDS: Final = 5.0
+# What people are told of a watch's runs, unless they choose less.
+NOTIFY_ON: Final = ("applied", "failed", "rolled back")
 
 
 class Address(NamedTuple):
@@ -79,3 +81,35 @@ def parse_address(given: object) -> Address | None:
     if not (host and colon and port.isascii() and port.isdecimal() and int(port) < 65536):
         raise ValueError(f"{given!r} is not ADDRESS:PORT, such as 127.0.0.1:9292")
     return Address(host, int(port))
+
+
+def parse_web_hook(given: object) -> str:
+    """Read the URL that notices are posted to.
+
+    Raises:
+        ValueError: it is none; it may hold a secret, so it is not repeated.
+    """
+    # Most settings are read without one.
+    from urllib.parse import urlsplit
+
+    text = str(given).strip()
+    try:
+        parts = urlsplit(text)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError("is no http or https URL")
+    return text
+
+
+def parse_events(given: object) -> tuple[str, ...]:
+    """Read which events people are told of, joined by commas.
+
+    Raises:
+        ValueError: one is none.
+    """
+    words = tuple(word.strip() for word in str(given).split(",") if word.strip())
+    if wrong := [word for word in words if word not in NOTIFY_ON]:
+        raise ValueError(f"{wrong[0]!r} is none of {', '.join(NOTIFY_ON)}")
+    return words

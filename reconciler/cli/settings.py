@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,31 +11,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from reconciler.cli import setting_kinds as kinds
 from reconciler.cli.quantities import (
+    NOTIFY_ON,
     Address,
     parse_address,
     parse_duration,
+    parse_events,
     parse_interval,
     parse_rate,
+    parse_web_hook,
 )
 from reconciler.core.generations import GENERATIONS_KEPT
 from reconciler.core.observed import PathMapping
-from reconciler.core.sizes import parse_bytes
 from reconciler.core.windows import Window, parse_windows
 from reconciler.errors import UsageError
 
 _HINT = "see `reconcile --help` for what it takes"
-# A hundred years.
-_MOST_HOURS = 876_600
-# A digest of eight characters, and as much of a name as tells people something.
-_SHORTEST_KEY = 24
-_MOST_READERS = 64
-# The one that stands, and the one before it.
-_FEWEST_GENERATIONS = 2
-# What people are told of a watch's runs, unless they choose less.
-NOTIFY_ON = ("applied", "failed", "rolled back")
-_TRUE = {"1", "on", "yes", "true"}
-_FALSE = {"", "0", "off", "no", "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,196 +183,68 @@ def _parsed(parse: Callable[[Any], Any], given: object, where: str) -> Any:
         raise UsageError(f"{where}: {error}", hint=_HINT) from error
 
 
-def _flag(given: object) -> bool:
-    if isinstance(given, bool):
-        return given
-    text = str(given).strip().lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise ValueError(f"{given!r} is neither on nor off")
-
-
-def _number(given: object) -> float:
-    try:
-        number = float(str(given))
-    except ValueError:
-        raise ValueError(f"{given!r} is not a number of seconds") from None
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"{given!r} is not a number of seconds")
-    return number
-
-
-def _seconds(given: object) -> float:
-    if not (seconds := _number(given)):
-        raise ValueError(f"{given!r} leaves no time")
-    return seconds
-
-
-def _command(given: object) -> tuple[str, ...]:
-    try:
-        words = tuple(shlex.split(str(given)))
-    except ValueError as error:
-        # A command may hold a secret, so it is not shown.
-        raise ValueError(f"is no command: {str(error).lower()}") from None
-    if not words or not words[0]:
-        raise ValueError("names no program")
-    return words
-
-
-def _count(given: object) -> int:
-    text = str(given).strip()
-    if not text.isdecimal():
-        raise ValueError(f"{given!r} is not a whole number")
-    return int(text)
-
-
-def _hours(given: object) -> float:
-    try:
-        hours = float(str(given))
-    except ValueError:
-        raise ValueError(f"{given!r} is not a number of hours") from None
-    if not 0 <= hours <= _MOST_HOURS:
-        raise ValueError(f"{given!r} is not a number of hours up to {_MOST_HOURS}")
-    return hours
-
-
-def _key_length(given: object) -> int:
-    length = _count(given)
-    if length < _SHORTEST_KEY:
-        raise ValueError(f"{given!r} leaves no room for a name: {_SHORTEST_KEY} is the least")
-    return length
-
-
-def _generations(given: object) -> int:
-    if (count := _count(given)) < _FEWEST_GENERATIONS:
-        raise ValueError(f"{given!r} leaves none to go back to: {_FEWEST_GENERATIONS} is the least")
-    return count
-
-
-def _readers(given: object) -> int | None:
-    if str(given).strip().lower() == "auto":
-        return None
-    if not 1 <= (count := _count(given)) <= _MOST_READERS:
-        raise ValueError(f"{given!r} is neither auto nor a number from 1 to {_MOST_READERS}")
-    return count
-
-
-def _notify_on(given: object) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in str(given).split(",") if word.strip())
-    if wrong := [word for word in words if word not in NOTIFY_ON]:
-        raise ValueError(f"{wrong[0]!r} is none of {', '.join(NOTIFY_ON)}")
-    return words
-
-
-def _size(given: object) -> int:
-    return parse_bytes(str(given))
-
-
-def _choice(*allowed: str) -> Callable[[object], str]:
-    def parse(given: object) -> str:
-        if given not in allowed:
-            raise ValueError(f"{given!r} is none of {', '.join(allowed)}")
-        return str(given)
-
-    return parse
-
-
-def _text(given: object) -> str:
-    # Most often a variable that is not set: "" as a path would be the working folder.
-    if not str(given).strip():
-        raise ValueError("is empty")
-    return str(given)
-
-
-def _path(given: object) -> Path:
-    try:
-        return Path(_text(given)).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{given!r}: the home folder is not known; write it out") from None
-
-
-def _folder(given: object) -> Path:
-    return _path(given).absolute()
-
-
-def _paths(given: object) -> tuple[Path, ...]:
-    each = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
-    return tuple(_path(str(path).strip()).absolute() for path in each)
-
-
-def _path_map(given: object) -> tuple[PathMapping, ...]:
-    pairs = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
-    mappings = []
-    for pair in pairs:
-        host, _, container = str(pair).strip().rpartition("=")
-        if not (host.startswith("/") and container.startswith("/")):
-            raise ValueError(f"{pair!r} is not HOST=CONTAINER with two absolute paths")
-        mappings.append(PathMapping(host=host, container=container))
-    return tuple(mappings)
-
-
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "manifest": _path,
-    "models_dir": _path,
-    "state_dir": _folder,
-    "config": _path,
-    "config_dir": _path,
-    "runtime": _choice("docker", "command", "none"),
-    "docker_host": _text,
-    "container": _text,
-    "reload_command": _command,
-    "restart_command": _command,
-    "health_command": _command,
-    "log_command": _command,
-    "command_timeout": _seconds,
-    "path_map": _path_map,
-    "llama_swap_url": _text,
-    "llama_swap_api_key": _text,
-    "llama_server": _text,
-    "hf_endpoint": _text,
-    "adopt": _choice("auto", "off"),
-    "adopt_from": _paths,
-    "offline": _flag,
-    "locked": _flag,
-    "yes": _flag,
-    "allow_prune": _flag,
-    "json": _flag,
-    "detailed_exitcode": _flag,
-    "lock_timeout": _number,
-    "health_timeout": _number,
-    "reload": _choice("auto", "watch", "signal", "restart", "none"),
-    "disk_reserve": _size,
+    "manifest": kinds.parse_path,
+    "models_dir": kinds.parse_path,
+    "state_dir": kinds.parse_folder,
+    "config": kinds.parse_path,
+    "config_dir": kinds.parse_path,
+    "runtime": kinds.parse_choice("docker", "command", "none"),
+    "docker_host": kinds.parse_text,
+    "container": kinds.parse_text,
+    "reload_command": kinds.parse_command,
+    "restart_command": kinds.parse_command,
+    "health_command": kinds.parse_command,
+    "log_command": kinds.parse_command,
+    "command_timeout": kinds.parse_seconds,
+    "path_map": kinds.parse_path_map,
+    "llama_swap_url": kinds.parse_text,
+    "llama_swap_api_key": kinds.parse_text,
+    "llama_server": kinds.parse_text,
+    "hf_endpoint": kinds.parse_text,
+    "adopt": kinds.parse_choice("auto", "off"),
+    "adopt_from": kinds.parse_paths,
+    "offline": kinds.parse_flag,
+    "locked": kinds.parse_flag,
+    "yes": kinds.parse_flag,
+    "allow_prune": kinds.parse_flag,
+    "json": kinds.parse_flag,
+    "detailed_exitcode": kinds.parse_flag,
+    "lock_timeout": kinds.parse_number,
+    "health_timeout": kinds.parse_number,
+    "reload": kinds.parse_choice("auto", "watch", "signal", "restart", "none"),
+    "disk_reserve": kinds.parse_size,
     "download_window": parse_windows,
     "drain": parse_duration,
-    "drain_then": _choice("reload", "wait"),
+    "drain_then": kinds.parse_choice("reload", "wait"),
     "restart_window": parse_windows,
-    "probe": _flag,
-    "warm": _flag,
+    "probe": kinds.parse_flag,
+    "warm": kinds.parse_flag,
     "limit_rate": parse_rate,
-    "hash_jobs": _readers,
+    "hash_jobs": kinds.parse_readers,
     "metadata_ttl": parse_duration,
-    "max_backups": _count,
+    "max_backups": kinds.parse_count,
     "trash_ttl": parse_duration,
-    "generations": _generations,
-    "resync": _seconds,
-    "debounce": _number,
-    "poll": _choice("auto", "on"),
+    "generations": kinds.parse_generations,
+    "resync": kinds.parse_seconds,
+    "debounce": kinds.parse_number,
+    "poll": kinds.parse_choice("auto", "on"),
     "git_pull": parse_interval,
-    "git_verify": _flag,
-    "git_lock_branch": _text,
+    "git_verify": kinds.parse_flag,
+    "git_lock_branch": kinds.parse_text,
     "listen": parse_address,
-    "notify_command": _command,
-    "notify_url": _text,
-    "notify_on": _notify_on,
-    "sync_mode": _choice("auto", "incremental", "full"),
-    "force_full_sync": _flag,
-    "incremental_window_hours": _hours,
-    "full_sync_threshold_hours": _hours,
-    "max_key_length": _key_length,
-    "verbose": _flag,
-    "quiet": _flag,
-    "log_format": _choice("text", "json"),
-    "no_color": _flag,
+    "notify_command": kinds.parse_command,
+    "notify_url": parse_web_hook,
+    "notify_on": parse_events,
+    "sync_mode": kinds.parse_choice("auto", "incremental", "full"),
+    "force_full_sync": kinds.parse_flag,
+    "incremental_window_hours": kinds.parse_hours,
+    "full_sync_threshold_hours": kinds.parse_hours,
+    "max_key_length": kinds.parse_key_length,
+    "verbose": kinds.parse_flag,
+    "quiet": kinds.parse_flag,
+    "log_format": kinds.parse_choice("text", "json"),
+    "no_color": kinds.parse_flag,
 }
 _OLDER_NAMES: Mapping[str, tuple[str, ...]] = {
     "models_dir": ("LLAMA_SWAP_MODELS_DIR",),
