@@ -1,0 +1,1 @@
+"""The git repository that the manifest lives in."""
