@@ -20,7 +20,8 @@ from reconciler.errors import FaultyText, Interrupted, ReconcilerError
 
 def run_command(arguments: Sequence[str], memory: PlanMemory | None) -> int:
     """Run one command and give its exit code. `memory` keeps what a plan prints."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     shown = load_how_shown(parse_how_shown(arguments))
     console = Console(quiet=shown.quiet, log_format=shown.log_format, no_color=shown.no_color)
     try:
@@ -43,7 +44,7 @@ def run_command(arguments: Sequence[str], memory: PlanMemory | None) -> int:
         if shown.verbose:
             import traceback
 
-            traceback.print_exc()
+            console.say(traceback.format_exc().rstrip())
         defect = ReconcilerError(
             f"a defect of reconcile itself: {type(error).__name__}: {error}",
             hint="nothing was lost; run again with --verbose and report what it prints",
@@ -103,5 +104,13 @@ def _fail(error: ReconcilerError, shown: Settings, console: Console) -> int:
     return error.exit_code
 
 
+class _Stopped(KeyboardInterrupt):
+    """Somebody told us to stop.
+
+    After a plain KeyboardInterrupt that met the definition of a dataclass, which executes a text,
+    CPython ends the process by SIGINT, although it was caught.
+    """
+
+
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Stopped

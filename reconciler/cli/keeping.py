@@ -12,6 +12,7 @@ from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.adapters.store.mounts import Mounts
 from reconciler.adapters.store.opening import open_inventory
+from reconciler.adapters.store.pause_file import PauseFile
 from reconciler.adapters.store.state_place import (
     find_state_place,
     folder_of,
@@ -21,7 +22,8 @@ from reconciler.adapters.store.state_place import (
 from reconciler.adapters.system_clock import SystemClock
 from reconciler.cli.settings import Settings
 from reconciler.core.ports.reporting import Reporter
-from reconciler.core.sentinel import guard_folder
+from reconciler.core.sentinel import RememberedFolder, guard_folder
+from reconciler.core.state_places import StatePlace
 from reconciler.errors import ReconcilerError, Refused
 
 
@@ -56,21 +58,13 @@ def open_kept(
         Refused: the models that were here have vanished with all that is kept beside them.
         ReconcilerError: the inventory cannot be opened.
     """
-    mount = Mounts().mount(str(folder.root))
-    home = settings.state_dir or state_home(settings.environment)
-    memory = FolderMemory(folder, home=home, mount=mount)
-    remembered = memory.recall()
-    refusal = guard_folder(memory.look(), remembered)
-    if refusal is not None and not settings.allow_prune:
-        raise Refused(refusal.message, hint=refusal.hint)
-    place = find_state_place(folder, home=home, named=settings.state_dir, mount=mount)
+    memory, remembered, place = _find(folder, settings)
+    home = _home(settings)
     if place.reason and for_writing:
         # Who only looks was told by the run that began it; a plan that says more is not remembered.
         reporter.say(f"the inventory of {folder.root} lies in {place.folder}, {place.reason}")
     if for_writing:
-        if not (place.reason and folder.is_read_only()):
-            folder.prepare()
-        make_state_place(place)
+        _make(folder, place)
     state = Path(place.folder)
     inventory = open_inventory(
         state,
@@ -91,10 +85,45 @@ def open_kept(
                 folder.state / inventory.path.name,
                 folder_of(folder.root, home) / inventory.path.name,
                 memory.path,
+                PauseFile(state, reporter).path,
             ),
         )
         if for_writing:
             _remember(memory, inventory, reporter)
+
+
+def find_state(folder: ModelsFolder, settings: Settings, *, make: bool) -> Path:
+    """Give the folder that `open_kept` gives as `state`; with `make` it is there then.
+
+    Raises as `open_kept`.
+    """
+    _, _, place = _find(folder, settings)
+    if make:
+        _make(folder, place)
+    return Path(place.folder)
+
+
+def _find(
+    folder: ModelsFolder, settings: Settings
+) -> tuple[FolderMemory, RememberedFolder | None, StatePlace]:
+    mount, home = Mounts().mount(str(folder.root)), _home(settings)
+    memory = FolderMemory(folder, home=home, mount=mount)
+    remembered = memory.recall()
+    refusal = guard_folder(memory.look(), remembered)
+    if refusal is not None and not settings.allow_prune:
+        raise Refused(refusal.message, hint=refusal.hint)
+    place = find_state_place(folder, home=home, named=settings.state_dir, mount=mount)
+    return memory, remembered, place
+
+
+def _home(settings: Settings) -> Path:
+    return settings.state_dir or state_home(settings.environment)
+
+
+def _make(folder: ModelsFolder, place: StatePlace) -> None:
+    if not (place.reason and folder.is_read_only()):
+        folder.prepare()
+    make_state_place(place)
 
 
 def _remember(memory: FolderMemory, inventory: Inventory, reporter: Reporter) -> None:

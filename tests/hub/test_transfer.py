@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from reconciler.demo.hub_faults import (
     RedirectTo,
     Reply,
     SetHeaders,
+    Slow,
     Stall,
 )
 from reconciler.demo.hub_server import HubServer
@@ -59,6 +61,7 @@ from tests.support.hub_client import (
     TransferSetup,
     asked_of,
 )
+from tests.support.waiting import wait_for
 
 TRIES = 5
 
@@ -452,6 +455,38 @@ def test_told_to_stop_it_copies_no_more_of_what_is_known(
         )
     assert setup.hub.requests == ()
     assert 0 < len(setup.kept(data)) == setup.progress.total_bytes < len(data)
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_told_to_stop_it_waits_for_no_small_file(setup: TransferSetup, is_silent: bool) -> None:
+    """A file that comes in one piece is broken off too, when its server has gone silent, or sends
+    hardly anything: nothing of it is kept.
+    """
+    effect = Stall(after_bytes=0) if is_silent else Slow(bytes_per_second=2000)
+    setup.hub.faults.add(Fault(effect=effect, path="*.gguf", times=None))
+    transfer = setup.transfer(whole_bytes=len(DATA))
+    raised: list[BaseException] = []
+    told: list[bool] = []
+
+    def fetch() -> None:
+        try:
+            setup.fetch(transfer=transfer)
+        except Interrupted as error:
+            raised.append(error)
+
+    def has_ended() -> bool:
+        # What is silent is told again and again, for nobody sees whether it has the answer's head
+        # yet; what is slow once, before there is an answer.
+        if setup.hub.requests and (is_silent or not told):
+            told.append(True)
+            transfer.stop()
+        return not thread.is_alive()
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    wait_for(has_ended, "the end", seconds=4)
+    assert len(raised) == 1
+    assert not setup.partial.exists()
 
 
 def test_known_bytes_that_are_wrong_cost_one_more_fetch(

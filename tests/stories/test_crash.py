@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.end_state import state
 from tests.support.fuse import Fuse, run_killed
 from tests.support.hub import running_hub, sharded_model
 from tests.support.sandbox import Sandbox
@@ -55,24 +55,6 @@ def prepared_host(home: Path) -> Iterator[Sandbox]:
 def big(*, seed: int) -> dict[str, bytes]:
     """A model in two shards."""
     return sharded_model("big-Q4_K_M", shards=2, payload_bytes=20_000, seed=seed)
-
-
-def state(host: Sandbox) -> dict[str, Any]:
-    """Everything that must be the same in the end, wherever the host lies."""
-    ledger = (host.models / ".reconciler" / "ledger.json").read_text()
-    ledger = json.loads(ledger.replace(str(host.home), "HOME"))
-    trash = host.models / ".reconciler" / "trash"
-    return {
-        "files": host.model_files(),
-        "config": host.config.read_text().replace(str(host.home), "HOME"),
-        "beside the config": sorted(
-            path.name for path in host.config.parent.iterdir() if ".bak." not in path.name
-        ),
-        "lock": host.lock.read_text(),
-        "ledger": {**ledger, "device": 0},
-        "trash": sorted(path.name for path in trash.rglob("*") if path.is_file()),
-        "partial": [p.name for p in (host.models / ".reconciler" / "partial").iterdir()],
-    }
 
 
 @pytest.fixture(scope="module")

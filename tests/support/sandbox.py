@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Sandbox:
     def run(self, *arguments: str) -> Result:
         """Run `reconcile` in this process; nobody is at the terminal."""
         out, err = io.StringIO(), io.StringIO()
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),
             mock.patch.object(sys, "stdin", io.StringIO()),
@@ -125,7 +125,8 @@ class Sandbox:
             except SystemExit as ended:  # argparse ends the process itself
                 code = int(ended.code or 0)
             finally:
-                signal.signal(signal.SIGTERM, handler)
+                for each, handler in handlers.items():
+                    signal.signal(each, handler)
         return Result(code=code, out=out.getvalue(), err=err.getvalue())
 
     def apply(self, *arguments: str) -> Result:
@@ -138,10 +139,14 @@ class Sandbox:
         """Give the plan as JSON."""
         return self.run("--plan", "--json", *arguments).json
 
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
-        """Start `reconcile` as a process of its own; the caller ends it."""
+    def start(
+        self, *arguments: str, within: Sequence[str] = (), **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start `reconcile` as a process of its own, `within` a command that runs it; the caller
+        ends it.
+        """
         return subprocess.Popen(
-            [sys.executable, "-m", "reconciler", *arguments],
+            [*within, sys.executable, "-m", "reconciler", *arguments],
             cwd=self.home,
             env=self.environment() | {"PYTHONPATH": str(Path(__file__).parents[2])},
             stdin=subprocess.DEVNULL,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.store.run_lock import RunLock
+from reconciler.adapters.store.run_lock import RunLock, WatchLock
 from reconciler.errors import LockHeld
-from tests.support.fakes import FakeClock
+from tests.support.fakes import FakeClock, Heard
 from tests.support.small_disk import fill, needs_root, small_disk
 
 PROJECT = Path(__file__).parents[2]
@@ -22,15 +22,19 @@ import sys
 from pathlib import Path
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
-with RunLock(Path(sys.argv[1]), timeout_seconds=0, clock=SystemClock()):
+from reconciler.cli.console import Console
+console = Console(quiet=True, log_format="text", no_color=True)
+with RunLock(Path(sys.argv[1]), timeout_seconds=0, clock=SystemClock(), reporter=console):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def lock(folder: Path, clock: FakeClock, *, timeout: float = 0.0) -> RunLock:
+def lock(
+    folder: Path, clock: FakeClock, *, timeout: float = 0.0, heard: Heard | None = None
+) -> RunLock:
     """Give the lock of a state folder."""
-    return RunLock(folder, timeout_seconds=timeout, clock=clock)
+    return RunLock(folder, timeout_seconds=timeout, clock=clock, reporter=heard or Heard())
 
 
 def held_elsewhere(folder: Path) -> subprocess.Popen[bytes]:
@@ -62,6 +66,40 @@ def test_holder_is_named_while_it_holds_and_the_lock_ends_with_it(tmp_path: Path
     assert json.loads((tmp_path / "run.lock").read_text())["pid"] == process.pid
     with lock(tmp_path, clock):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+
+
+def test_whoever_must_wait_is_told_at_once_and_once(tmp_path: Path) -> None:
+    """Before the first wait, not after the last: who holds it, since when, and how long to wait."""
+    heard = Heard()
+
+    class Looking(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            assert len(heard.said) == 1
+            super().sleep(seconds)
+
+    with lock(tmp_path, FakeClock()):
+        with pytest.raises(LockHeld):
+            lock(tmp_path, Looking(), timeout=30, heard=heard).__enter__()
+        assert heard.said[0].startswith(f"waiting for process {os.getpid()} on ")
+        assert heard.said[0].endswith("(--lock-timeout 30 s)")
+        with pytest.raises(LockHeld):
+            lock(tmp_path, FakeClock(), heard=heard).__enter__()
+    assert len(heard.said) == 1
+    with lock(tmp_path, FakeClock(), timeout=30, heard=heard):
+        assert len(heard.said) == 1
+
+
+def test_watch_and_run_do_not_hinder_each_other(tmp_path: Path) -> None:
+    """A watch keeps its own lock beside that of the runs; a second watch is told who has it."""
+
+    def watch() -> WatchLock:
+        return WatchLock(tmp_path, timeout_seconds=0, clock=FakeClock(), reporter=Heard())
+
+    refused = pytest.raises(LockHeld, match=f"another watch .*: process {os.getpid()} on ")
+    with watch(), lock(tmp_path, FakeClock()), refused:
+        watch().__enter__()
+    with watch():
+        pass
 
 
 def test_lock_is_free_again_after_the_block(tmp_path: Path) -> None:

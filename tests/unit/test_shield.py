@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -40,13 +41,66 @@ def test_signal_waits_until_the_block_has_ended(number: signal.Signals, heard: l
     def work() -> None:
         with shielded():
             for step in ("first", "second"):
-                os.kill(os.getpid(), number)
+                if not done:
+                    os.kill(os.getpid(), number)
                 done.append(step)
 
     with pytest.raises(Stopped):
         work()
     assert done == ["first", "second"]
     assert heard == [number]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_ends_the_block_at_once(number: signal.Signals, heard: list[int]) -> None:
+    """Whoever asks twice does not want to wait; it is heard once, and nothing is left of it."""
+    done: list[str] = []
+
+    def work() -> None:
+        with shielded(grace_seconds=5):
+            os.kill(os.getpid(), number)
+            done.append("after the first")
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("after the second")
+
+    with pytest.raises(Stopped):
+        work()
+    assert done == ["after the first"]
+    assert heard == [signal.SIGTERM]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_signal_waits_no_longer_than_its_grace(heard: list[int]) -> None:
+    """A block that hangs in a call of the system is ended when the time is over, and not before."""
+    began = time.monotonic()
+
+    def work() -> None:
+        with shielded(grace_seconds=0.2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(Stopped):
+        work()
+    assert 0.2 <= time.monotonic() - began < 3
+    assert heard == [signal.SIGTERM]
+
+
+def test_time_that_is_over_without_a_signal_ends_nothing(heard: list[int]) -> None:
+    """A block may take longer than the grace as long as nobody asks for its end; and an alarm that
+    somebody else sets is none of ours.
+    """
+    with shielded(grace_seconds=0.01):
+        time.sleep(0.05)
+        signal.raise_signal(signal.SIGALRM)
+    assert heard == []
+
+
+def test_block_that_ends_in_its_grace_is_not_ended_twice(heard: list[int]) -> None:
+    """The alarm is taken back with the shield."""
+    with pytest.raises(Stopped), shielded(grace_seconds=0.05):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert heard == [signal.SIGINT]
 
 
 def test_without_a_signal_nothing_happens(heard: list[int]) -> None:

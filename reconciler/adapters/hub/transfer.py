@@ -76,7 +76,7 @@ class HttpTransfer:
         self._max_connections = max_connections
         self._guard = threading.Lock()
         self._seats: dict[str, Seats] = {}
-        self._crews: set[Crew] = set()
+        self._under_way: set[Crew | Source] = set()
         self._stopped = False
 
     def fetch(
@@ -132,9 +132,9 @@ class HttpTransfer:
         """End every `fetch` under way, and to come, with `Interrupted`; what arrived is kept."""
         with self._guard:
             self._stopped = True
-            crews = tuple(self._crews)
-        for crew in crews:
-            crew.stop()
+            under_way = tuple(self._under_way)
+        for each in under_way:
+            each.stop()
 
     def measure(self, url: str) -> int:
         """Give the size in bytes of what lies at a plain URL, without fetching it.
@@ -181,11 +181,15 @@ class HttpTransfer:
         self._refuse_stopped()
 
         def once() -> bytes:
-            into = _Collected(start, end)
-            source.read(start, end, into)
+            into = _Collected(start, end, self._refuse_stopped)
+            try:
+                source.read(start, end, into)
+            except TransferBroken:
+                self._refuse_stopped()
+                raise
             return bytes(into.data)
 
-        with self._seats_for(origin).first(), _as_mismatch(origin):
+        with self._seats_for(origin).first(), self._stoppable(source), _as_mismatch(origin):
             return patiently(once, clock=self._clock)
 
     def _complete(self, file: PartialFile, source: Source, origin: Origin) -> None:
@@ -207,15 +211,15 @@ class HttpTransfer:
                 raise
 
     @contextmanager
-    def _stoppable(self, crew: Crew) -> Iterator[None]:
+    def _stoppable(self, work: Crew | Source) -> Iterator[None]:
         with self._guard:
             self._refuse_stopped()
-            self._crews.add(crew)
+            self._under_way.add(work)
         try:
             yield
         finally:
             with self._guard:
-                self._crews.discard(crew)
+                self._under_way.discard(work)
 
     def _refuse_stopped(self) -> None:
         if self._stopped:
@@ -244,15 +248,17 @@ class HttpTransfer:
 
 
 class _Collected:
-    """The bytes from `start` up to `end`, in memory: a sink."""
+    """The bytes from `start` up to `end`, in memory: a sink; `may_go_on` raises what ends it."""
 
-    def __init__(self, start: int, end: int) -> None:
+    def __init__(self, start: int, end: int, may_go_on: Callable[[], None]) -> None:
         self.data = bytearray()
+        self._may_go_on = may_go_on
         self._start = self._at = start
         self._end = end
 
     def take(self, chunk: bytes | memoryview) -> bool:
         """Keep those of the next bytes that are wanted."""
+        self._may_go_on()
         skipped = max(self._start - self._at, 0)
         self.data += chunk[skipped : max(self._end - self._at, 0)]
         self._at += len(chunk)

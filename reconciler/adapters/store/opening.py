@@ -40,7 +40,7 @@ def open_inventory(
                 "the next run moves it aside and begins a new one",
             )
             return Inventory(state, for_writing=False, lost=True)
-    with RunLock(state, timeout_seconds=lock_timeout_seconds, clock=clock):
+    with RunLock(state, timeout_seconds=lock_timeout_seconds, clock=clock, reporter=reporter):
         try:
             return Inventory(state, for_writing=True)
         except InventoryDamaged as error:

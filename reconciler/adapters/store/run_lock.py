@@ -1,4 +1,4 @@
-"""One run at a time: a lock that ends with the process that holds it."""
+"""One run at a time, and one watch: locks that end with the process that holds them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Self
 
 from reconciler.adapters.base.files import own_like, translated
 from reconciler.core.ports.clock import Clock
+from reconciler.core.ports.reporting import Reporter
 from reconciler.errors import LockHeld
 
 _POLL_SECONDS = 0.1
@@ -23,26 +24,36 @@ class RunLock:
     """Holds `run.lock` in the state folder while it is entered.
 
     The kernel lets go of the lock when the process ends, however it ends: the file that stays
-    behind is no lock. It tells who holds it: process, host and start.
+    behind is no lock. It tells who holds it: process, host and start. Whoever has to wait for it is
+    told so at once.
 
     Raises:
         LockHeld: another process held it for longer than `timeout_seconds`.
     """
 
-    def __init__(self, state_folder: Path, *, timeout_seconds: float, clock: Clock) -> None:
-        self._path = state_folder / "run.lock"
+    name = "run.lock"
+    held = "another run is at work on this models folder"
+    hint = "wait for it to end, or give it longer with --lock-timeout SECONDS"
+
+    def __init__(
+        self, folder: Path, *, timeout_seconds: float, clock: Clock, reporter: Reporter
+    ) -> None:
+        self._path = folder / self.name
         self._timeout_seconds = timeout_seconds
         self._clock = clock
+        self._reporter = reporter
         self._handle = -1
 
     def __enter__(self) -> Self:
-        deadline = self._clock.monotonic() + self._timeout_seconds
+        began = self._clock.monotonic()
+        waits = False
         while not self._try():
-            if self._clock.monotonic() >= deadline:
-                raise LockHeld(
-                    f"another run is at work on this models folder: {self._holder()}",
-                    hint="wait for it to end, or give it longer with --lock-timeout SECONDS",
-                )
+            if self._clock.monotonic() - began >= self._timeout_seconds:
+                raise LockHeld(f"{self.held}: {self._holder()}", hint=self.hint)
+            if not waits:
+                limit = f"--lock-timeout {self._timeout_seconds:g} s"
+                self._reporter.say(f"waiting for {self._holder()} ({limit})")
+                waits = True
             self._clock.sleep(_POLL_SECONDS)
         # Who holds it is only told to people: a full disk is no reason not to run.
         with suppress(OSError):
@@ -84,3 +95,11 @@ class RunLock:
             return f"process {owner['pid']} on {owner['host']} since {owner['started_at']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "a process that has not said its name yet"
+
+
+class WatchLock(RunLock):
+    """Holds `watch.lock` in `folder` in the same way: two watches would undo each other's work."""
+
+    name = "watch.lock"
+    held = "another watch keeps this models folder"
+    hint = "one is enough: leave it to that one, or stop it first"

@@ -1,0 +1,70 @@
+"""Who is told to stop ends in time, whatever hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Final
+
+_STOPS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+# What ends by itself has long done so by then.
+LONGEST_SECONDS: Final = 9.0
+_MESSAGE: Final = "stopped without waiting for what hangs; the next start finishes what was begun"
+
+
+@contextmanager
+def ending_in_time(*, as_json: bool, longest_seconds: float = LONGEST_SECONDS) -> Iterator[None]:
+    """End the process `longest_seconds` after SIGINT or SIGTERM, or at a second one, with code 0.
+
+    Python hears a signal between two steps of its own alone: the look-up of a name, or a disk that
+    is gone, may keep it from that for minutes. A thread hears it all the same. It is as if the
+    process were killed then, which may happen at any instant anyhow. `as_json` says how the line
+    that tells of it is written on stderr. Once the block has ended nothing is ended any more.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    thread = Thread(
+        target=_listen, args=(reader, as_json, longest_seconds), name="stopping", daemon=True
+    )
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
+
+
+def _listen(reader: socket.socket, as_json: bool, longest_seconds: float) -> None:
+    """Hear the numbers of the signals that come, until the other end is closed."""
+    heard, until = 0, 0.0
+    while True:
+        reader.settimeout(max(until - time.monotonic(), 0.001) if heard else None)
+        try:
+            numbers = reader.recv(64)
+        except TimeoutError:
+            break
+        if not numbers:
+            return
+        stops = sum(number in _STOPS for number in numbers)
+        if stops and not heard:
+            until = time.monotonic() + longest_seconds
+        heard += stops
+        if heard > 1:
+            break
+    line = _MESSAGE
+    if as_json:
+        now = datetime.now(UTC).isoformat()
+        line = json.dumps({"time": now, "level": "warning", "message": _MESSAGE})
+    # Not by the console, which whoever hangs may hold.
+    os.write(2, f"{line}\n".encode())
+    os._exit(0)
