@@ -28,6 +28,8 @@ _SERVED: Final = {
     *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.goofys"),
     *("fuse.gcsfuse", "fuse.juicefs", "fuse.davfs", "fuse.vmhgfs-fuse", "fuse.cifs"),
 }
+# What programs on a desktop show the virtual machine around a container engine of its files.
+_SILENT: Final = {"fakeowner", "grpcfuse", "osxfs"}
 _IN_MEMORY: Final = {"tmpfs", "ramfs", "rootfs"}
 _LAYERED: Final = {"overlay", "aufs", "fuse.fuse-overlayfs"}
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
@@ -64,6 +66,11 @@ class Mount:
     def is_served(self) -> bool:
         """Whether another system has the files, and may write them too."""
         return self.kind in _SERVED or any(item.startswith("aname=drvfs") for item in self.options)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether what others change there may show without the system telling of it."""
+        return self.is_served or self.kind in _SILENT or self.kind.startswith("fuse.")
 
     @property
     def is_ntfs(self) -> bool:

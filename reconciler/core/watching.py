@@ -27,12 +27,27 @@ class Contents:
 
     `manifest` and `lock` say what is wanted; `config` (llama-swap's) and `models` (size, time and
     identity of the files in the models folder) show whether somebody else changed what we left.
+    `siblings` are the configs that llama-swap merges with the one that is written here.
     """
 
     manifest: str
     lock: str
     config: str = ""
+    siblings: str = ""
     models: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A folder to be watched: for what happens to `names` in it, or to anything (None).
+
+    `is_far`: there may be a thousand of its kind, so it is looked at less often where nobody tells
+    of changes.
+    """
+
+    folder: str
+    names: frozenset[str] | None = None
+    is_far: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +74,7 @@ def why(found: Contents, seen: Contents | None, *, heeds_drift: bool) -> Reason 
         return Reason.MANIFEST
     if found.lock != seen.lock:
         return Reason.LOCK
-    if heeds_drift and found.config != seen.config:
+    if heeds_drift and (found.config, found.siblings) != (seen.config, seen.siblings):
         return Reason.CONFIG
     if heeds_drift and found.models != seen.models:
         return Reason.MODELS

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
+from reconciler.core.reading.lock_text import render_lock
 from reconciler.core.runs import Outcome
 from reconciler.core.watching import Contents, Pause, Reason, why
 from reconciler.errors import ManifestInvalid, ReconcilerError, RuntimeUnavailable, Waiting
@@ -21,12 +22,23 @@ if TYPE_CHECKING:
     from reconciler.core.ports.clock import Clock
     from reconciler.core.ports.reporting import Reporter
     from reconciler.engine.listening import Listener
+    from reconciler.engine.prepared import Prepared
     from reconciler.engine.run import RunResult
 
 _FIRST_RETRY_SECONDS = 5.0
 _LAST_RETRY_SECONDS = 300.0
 # So many times in a row others may undo what we set right before they are answered less eagerly.
 _PATIENT_FIGHTS = 2
+_WANTED = (Reason.MANIFEST, Reason.LOCK)
+_DRIFT = (Reason.CONFIG, Reason.MODELS)
+_CHANGING = (Outcome.APPLIED, Outcome.PARTIAL)
+# Files that others copy here change all the while: the folder must hold still first.
+_STILL_SECONDS = 1.0
+# A save that comes during a pass, or so soon after one, is often one of many: the files must hold
+# still for a moment, but are not waited for longer than that.
+_SOON_SECONDS = 0.5
+_MOMENT_SECONDS = 0.3
+_LONGEST_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +53,14 @@ class Schedule:
 class Watched:
     """What the loop asks and does.
 
-    `contents` looks at what a pass is made from, and `run_pass` runs one. `paused` gives the pause
+    `contents` looks at what a pass is made from, and `run_pass` runs one, which may be several runs
+    one after the other. `paused` gives the pause
     that holds, `pull` brings the newest manifest, and `ends` says whether the loop was asked to
     end. `wake` is set by whoever sees a change.
     """
 
     contents: Callable[[], Contents]
-    run_pass: Callable[[], RunResult]
+    run_pass: Callable[[], Sequence[RunResult]]
     paused: Callable[[], Pause | None]
     pull: Callable[[], None]
     ends: Callable[[], bool]
@@ -93,19 +106,27 @@ class _Loop:
         self._next_is = Reason.RESYNC
         self._pull_at = clock.monotonic()
         self._drift_at = clock.monotonic()
+        self._looked = Contents(manifest="", lock="")
+        self._models_moved_at = clock.monotonic()
+        self._wanted_moved_at = clock.monotonic()
+        self._wanted_since: float | None = None
+        self._ended_at: float | None = None
         self._was_paused = False
 
     def run(self) -> None:
         """Look, run what is due, and wait, until the end."""
-        while not self._watched.ends():
+        while True:
+            # Before anything is asked: whoever wakes from here on is heard in the next turn.
             self._watched.wake.clear()
+            if self._watched.ends():
+                return
             pause = self._watched.paused()
             if pause is not None:
                 self._was_paused = True
                 self._wait(self._pause_seconds(pause), pause)
                 continue
             self._pull()
-            found = self._watched.contents()
+            found = self._look()
             reason = self._due(found)
             if reason is None:
                 self._wait(self._rest_seconds(found), None)
@@ -114,27 +135,61 @@ class _Loop:
             self._listener.began(reason)
             self._pass(found, reason)
 
+    def _look(self) -> Contents:
+        found, before = self._watched.contents(), self._looked
+        now = self._clock.monotonic()
+        if found.models != before.models:
+            self._models_moved_at = now
+        if (found.manifest, found.lock) != (before.manifest, before.lock):
+            self._wanted_moved_at = now
+            if self._wanted_since is None:
+                self._wanted_since = now
+        self._looked = found
+        return found
+
     def _due(self, found: Contents) -> Reason | None:
         now = self._clock.monotonic()
         reason = why(found, self._seen, heeds_drift=now >= self._drift_at)
+        if reason not in _WANTED:
+            self._wanted_since = None
+        is_due = now >= self._next_at
+        if reason is not None and now < self._still_at(reason) and not is_due:
+            reason = None
         if reason is None and self._was_paused:
             return Reason.RESUMED
-        return self._next_is if reason is None and now >= self._next_at else reason
+        return self._next_is if reason is None and is_due else reason
+
+    def _still_at(self, reason: Reason) -> float:
+        """Give the moment from which what changed is held to be whole."""
+        if reason is Reason.MODELS:
+            return self._models_moved_at + _STILL_SECONDS
+        since, ended_at = self._wanted_since, self._ended_at
+        if reason not in _WANTED or since is None or ended_at is None:
+            return 0.0
+        if since > ended_at + _SOON_SECONDS:
+            return 0.0
+        return min(self._wanted_moved_at + _MOMENT_SECONDS, since + _LONGEST_SECONDS)
 
     def _pass(self, found: Contents, reason: Reason) -> None:
+        self._wanted_since = None
         try:
-            result = self._watched.run_pass()
+            results = self._watched.run_pass()
         except ReconcilerError as error:
-            self._seen = found
+            now = self._look()
+            self._ended_at = self._clock.monotonic()
+            # How far it came is not known. What it changed and took back must not wake it, and what
+            # is wanted is compared with what it began with: at worst one pass too many.
+            self._seen = replace(found, config=now.config, siblings=now.siblings, models=now.models)
             self._tell(error)
             # An engine, or a container, may come up after us.
             self._plan_next(retry=isinstance(error, Waiting | RuntimeUnavailable))
             return
-        self._seen = _settled(found, self._watched.contents(), result)
-        self._count_fights(reason, result)
-        prepared = result.prepared
-        retry = any(model not in prepared.held for model in result.report.waiting)
-        self._plan_next(retry=retry, opens_in_seconds=prepared.opens_in_seconds)
+        self._seen = _settled(found, self._look(), results)
+        self._ended_at = self._clock.monotonic()
+        self._count_fights(reason, results)
+        last = results[-1]
+        retry = any(model not in last.prepared.held for model in last.report.waiting)
+        self._plan_next(retry=retry, opens_in_seconds=last.prepared.opens_in_seconds)
 
     def _tell(self, error: ReconcilerError) -> None:
         self._listener.failed(error)
@@ -146,7 +201,9 @@ class _Loop:
 
     def _plan_next(self, *, retry: bool, opens_in_seconds: float = 0.0) -> None:
         self._failures = self._failures + 1 if retry else 0
-        pause = _patience(self._failures) if retry else self._schedule.resync_seconds
+        pause = self._schedule.resync_seconds
+        if retry:
+            pause = min(_patience(self._failures), pause)
         self._next_is = Reason.RETRY if retry else Reason.RESYNC
         if 0 < opens_in_seconds < pause:
             pause, self._next_is = opens_in_seconds, Reason.WINDOW
@@ -154,19 +211,16 @@ class _Loop:
         if retry:
             self._reporter.say(f"trying again in {pause:.0f} s")
 
-    def _count_fights(self, reason: Reason, result: RunResult) -> None:
+    def _count_fights(self, reason: Reason, results: Sequence[RunResult]) -> None:
         """Two who set the same thing right, each in his way, would else never come to rest."""
-        if reason not in (Reason.CONFIG, Reason.MODELS):
-            self._fights = 0
-            return
-        undone = result.report.outcome in (Outcome.APPLIED, Outcome.PARTIAL)
-        self._fights = self._fights + 1 if undone else 0
+        undone = any(result.report.outcome in _CHANGING for result in results)
+        is_fight = undone and reason in _DRIFT
+        self._fights = self._fights + 1 if is_fight else 0
         more = self._fights - _PATIENT_FIGHTS
-        if more > 0:
-            pause = _patience(more)
-            self._drift_at = self._clock.monotonic() + pause
+        self._drift_at = self._clock.monotonic() + (_patience(more) if more > 0 else 0)
+        if more == 1:
             self._reporter.warn(
-                f"somebody keeps undoing what is set right here ({reason})",
+                f"somebody keeps undoing what is set right here: {reason}",
                 "see what else writes there; it is answered less and less often",
             )
 
@@ -179,8 +233,11 @@ class _Loop:
         moments = [self._next_at]
         if self._schedule.pull_seconds:
             moments.append(self._pull_at)
-        if found != self._seen:
-            moments.append(self._drift_at)
+        reason = why(found, self._seen, heeds_drift=True)
+        if reason is not None:
+            # It waits until it holds still, and what others changed until it is answered.
+            answered_at = self._drift_at if reason in _DRIFT else 0.0
+            moments.append(max(self._still_at(reason), answered_at))
         return max(min(moments) - self._clock.monotonic(), 0)
 
     def _pause_seconds(self, pause: Pause) -> float:
@@ -195,22 +252,36 @@ class _Loop:
         self._watched.wake.wait(timeout=seconds)
 
 
-def _settled(found: Contents, now: Contents, result: RunResult) -> Contents:
-    """Give the contents that a pass has dealt with: what it found, and what it wrote itself."""
-    prepared = result.prepared
-    plan = prepared.plan
-    ours = hashlib.sha256(plan.config_after).hexdigest() if plan.config_after is not None else ""
-    # Where they lie is known from the first pass on, so that before it nothing was seen of them.
-    is_ours = not found.config or now.config == ours
+def _settled(found: Contents, now: Contents, results: Sequence[RunResult]) -> Contents:
+    """Give the contents that a pass has dealt with: what it found, read, and wrote itself."""
+    if not found.models:
+        # Where they lie is known from the first pass on: before it nothing was seen of them.
+        found = replace(found, config=now.config, siblings=now.siblings, models=now.models)
+    prepared = [result.prepared for result in results]
+    lock, config = found.lock, found.config
+    if now.lock != lock:
+        locks = [text for item in prepared for text in _locks_of(item)]
+        lock = now.lock if now.lock in map(_digest, locks) else lock
+    if now.config != config:
+        configs = [text for item in prepared for text in _configs_of(item)]
+        config = now.config if now.config in map(_digest, configs) else config
     # What we placed, and what somebody changed meanwhile, cannot be told apart here: the next
     # resync sees the latter.
-    is_placed = not found.models or not plan.is_empty
-    return replace(
-        found,
-        lock=now.lock if prepared.changes_lock else found.lock,
-        config=now.config if is_ours else found.config,
-        models=now.models if is_placed else found.models,
-    )
+    is_placed = any(not item.plan.is_empty for item in prepared)
+    models = now.models if is_placed else found.models
+    return replace(found, lock=lock, config=config, models=models)
+
+
+def _locks_of(prepared: Prepared) -> tuple[bytes | None, ...]:
+    return prepared.lock_before, render_lock(prepared.pins_after.lock)
+
+
+def _configs_of(prepared: Prepared) -> tuple[bytes | None, ...]:
+    return prepared.plan.config_before, prepared.plan.config_after
+
+
+def _digest(data: bytes | None) -> str:
+    return hashlib.sha256(data).hexdigest() if data is not None else ""
 
 
 def _patience(failures: int) -> float:

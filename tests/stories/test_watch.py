@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
-
 from tests.support.sandbox import CONFIG, Sandbox
 from tests.support.waiting import wait_for
+from tests.support.watching import serves, wait_for_line, watching
 
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CHAT_PATH = "acme/chat-GGUF/chat-Q4_K_M.gguf"
-
-
-@contextmanager
-def watching(host: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `reconcile --watch` until the block ends; it must then stop by itself on SIGTERM."""
-    process = host.start("--watch", *arguments)
-    try:
-        wait_for_line(process.stderr, "watching")
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, f"{out}\n{err}"
-    assert "Traceback" not in err
-
-
-def wait_for_line(stream: IO[str] | None, word: str) -> str:
-    """Read lines until one holds `word`; gives it."""
-    assert stream is not None
-    for line in stream:
-        if word in line:
-            return line
-    raise AssertionError(f"it ended before it said {word!r}")
-
-
-def serves(host: Sandbox, words: str) -> None:
-    """Wait until the config holds `words`."""
-    wait_for(lambda: words in host.config.read_text(), f"{words!r} in the config")
 
 
 def test_watch_applies_what_is_there_and_then_every_save(host: Sandbox) -> None:

@@ -128,6 +128,20 @@ def test_names_that_differ_in_case_alone_are_told_where_case_is_ignored() -> Non
 
 
 @pytest.mark.parametrize(
+    ("kind", "is_silent"),
+    [
+        *((kind, True) for kind in ("nfs4", "cifs", "9p", "virtiofs", "fuse.sshfs", "fuse.new")),
+        *((kind, True) for kind in ("fakeowner", "vboxsf")),
+        *((kind, False) for kind in ("ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk")),
+    ],
+)
+def test_filesystems_that_others_write_to_are_silent(kind: str, is_silent: bool) -> None:
+    """Where another system, or a program, has the files, nobody tells what it changes there."""
+    mount = Mount(id=1, parent=0, point="/srv", kind=kind, source="x")
+    assert mount.is_silent == is_silent
+
+
+@pytest.mark.parametrize(
     ("path", "ignores_case"),
     [
         ("/media/me/My Disk", True),
