@@ -136,7 +136,7 @@ class OpenAnswer:
 
 
 class HttpClient:
-    """Asks by GET. Costs nothing until the first request; close it after the last.
+    """Asks by GET, and posts. Costs nothing until the first request; close it after the last.
 
     What is read whole comes over HTTP/2 where the server offers it. What is opened comes over
     HTTP/1.1: each file, and each part of one, then has a connection of its own, and as many
@@ -182,6 +182,30 @@ class HttpClient:
             return (
                 answer.read(max_bytes=max_bytes) if answer.status < 400 else answer.read_failure()
             )
+
+    def post(self, url: str, body: bytes, *, content_type: str) -> int:
+        """Send `body` to `url`, and give the answer's status; a redirect is not followed.
+
+        The whole of `url` counts as secret, so that errors name its host alone.
+
+        Raises:
+            Unreachable: no answer, whatever the reason.
+            Stalled: `url` is not one.
+            UsageError: as `open`.
+        """
+        try:
+            origin = origin_of(url)
+        except Stalled:
+            # Not chained: its words repeat the URL.
+            raise Stalled("is not a URL we can post to") from None
+        client = self._client(origin, shared=False)
+        headers = {"Accept-Encoding": "identity", "Content-Type": content_type}
+        with _translated(f"{origin.scheme}://{origin.host}", Unreachable, secret=url):
+            response = client.send(
+                client.build_request("POST", url, content=body, headers=headers), stream=True
+            )
+        response.close()
+        return response.status_code
 
     @contextmanager
     def open(
