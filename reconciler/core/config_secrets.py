@@ -47,6 +47,8 @@ _BY_LOOK: Final = (
     # `# apiKeys: VALUE`
     re.compile(rf"(?m)#.*?(?:{_WORDS})[\"']?:[ \t]*(?P<bare>\S.*)$", re.IGNORECASE),
 )
+# What each of those needs; to look for them takes longer.
+_LIKELY: Final = re.compile(r"[=@#]|--|-hft|hf_|sk-")
 _REFERENCE: Final = re.compile(r"(?:\$\{[^}]*\}|\$\w+)?")
 _Span = tuple[int, int]
 
@@ -58,11 +60,25 @@ def without_secrets(text: str) -> str:
         ConfigUnreadable: it is no YAML.
     """
     mark, text = (BOM, text[1:]) if text.startswith(BOM) else ("", text)
-    spans = [span for pattern in _BY_LOOK for span in _matches(pattern, text)]
+    spans = _by_look(text)
     root = compose(text, "the config").root if _SUSPICIOUS.search(text) else None
     if root is not None:
         spans += _below(text, root)
     return mark + _without(text, spans)
+
+
+def without_secret_words(text: str) -> str:
+    """Give any text with what looks like a secret in it hidden."""
+    return _without(text, _by_look(text)) if _LIKELY.search(text) else text
+
+
+def names_secret(key: str) -> bool:
+    """Whether what stands under a key of this name is a secret."""
+    return _SECRET_KEY.fullmatch(key) is not None
+
+
+def _by_look(text: str) -> list[_Span]:
+    return [span for pattern in _BY_LOOK for span in _matches(pattern, text)]
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[_Span]:

@@ -31,15 +31,20 @@ class WebOrigin:
     @property
     def is_loopback(self) -> bool:
         """Whether it is this machine: 127.0.0.0/8, ::1 or localhost."""
-        if self.host == "localhost":
-            return True
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv4Address):
-            return address.is_loopback
-        return address == ipaddress.IPv6Address("::1")
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: 127.0.0.0/8, ::1 or localhost."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_loopback
+    return address == ipaddress.IPv6Address("::1")
 
 
 def origin_of(url: str) -> WebOrigin:

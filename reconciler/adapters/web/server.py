@@ -1,0 +1,185 @@
+"""The web server: waitress on one socket, which nobody can fill by being slow."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import time
+from contextlib import suppress
+from threading import Thread
+from types import TracebackType
+from typing import Any, Final, Self
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+from waitress.wasyncore import close_all
+
+from reconciler.adapters.base.urls import is_loopback
+from reconciler.adapters.web.app import Shown, WebApp
+from reconciler.core.ports.reporting import Reporter
+from reconciler.errors import UsageError
+
+# A page asks each second, so that whoever is silent for longer has gone.
+_IDLE_SECONDS: Final = 15
+_REQUEST_SECONDS: Final = 10.0
+_MOST_CONNECTIONS: Final = 32
+_THREADS: Final = 2
+_STOP_SECONDS: Final = 2.0
+# A pass that computes lets others have their turn so often; an answer needs several turns.
+_TURN_SECONDS: Final = 0.001
+
+
+class WebServer:
+    """Shows `shown` at `host` and `port` (0: any that is free) until it is closed.
+
+    Raises:
+        UsageError: it cannot listen there.
+    """
+
+    def __init__(self, host: str, port: int, *, shown: Shown, reporter: Reporter) -> None:
+        listening = _listening(host, port)
+        self.host, self.port = listening.getsockname()[:2]
+        self.is_local = is_loopback(self.host)
+        _heed_log(reporter)
+        adjustments = Adjustments(
+            sockets=[listening],
+            ident=None,
+            channel_timeout=_IDLE_SECONDS,
+            cleanup_interval=1,
+            # Ours is met first; this one would keep everybody else out.
+            connection_limit=2 * _MOST_CONNECTIONS + 8,
+            max_request_header_size=32_768,
+            max_request_body_size=1024,
+            log_socket_errors=False,
+            asyncore_use_poll=True,
+        )
+        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatcher.set_thread_count(_THREADS)
+        self._map: dict[int, Any] = {}
+        self._server = _Server(
+            WebApp(shown, host=host, local=self.is_local),
+            self._map,
+            True,
+            listening,
+            dispatcher=self._dispatcher,
+            adj=adjustments,
+            bind_socket=False,
+            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
+        )
+        self._turn_before = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_SECONDS)
+        self._thread = Thread(target=self._server.run, name="status page", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    def close(self) -> None:
+        """End it; the port is free then."""
+        self._dispatcher.shutdown(timeout=_STOP_SECONDS)
+        # In its own thread, which may be looking at what is closed.
+        self._server.trigger.pull_trigger(lambda: close_all(self._map))
+        self._thread.join(_STOP_SECONDS)
+        sys.setswitchinterval(self._turn_before)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that knows since when it keeps us waiting."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.waits_since = time.monotonic()
+
+    def received(self, data: bytes) -> bool:
+        """Take some bytes of a request."""
+        if self.request is None:
+            self.waits_since = time.monotonic()
+        return bool(super().received(data))
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a request takes longer to come than any honest one."""
+        return self.request is not None and time.monotonic() - self.waits_since > _REQUEST_SECONDS
+
+    def hang_up(self) -> None:
+        """End it; the loop that looks at the sockets closes it when it sees that."""
+        self.will_close = True
+        # It may have gone by itself.
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    """Makes room for new connections by hanging up on the one that has kept us waiting longest."""
+
+    channel_class = _Channel
+
+    def handle_accept(self) -> None:
+        """Take a new connection."""
+        super().handle_accept()
+        if len(self.active_channels) > _MOST_CONNECTIONS:
+            waiting = [
+                channel
+                for channel in self.active_channels.values()
+                if not channel.requests and not channel.will_close
+            ]
+            if waiting:
+                min(waiting, key=lambda channel: channel.waits_since).hang_up()
+
+    def maintenance(self, now: float) -> None:
+        """Hang up on who is silent, who sends too slowly, and who does not read."""
+        for channel in tuple(self.active_channels.values()):
+            silent = not channel.requests and now - channel.last_activity > _IDLE_SECONDS
+            if silent or channel.is_slow:
+                channel.hang_up()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    where = f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address, family=family, backlog=128)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(
+            f"--listen {where}: cannot listen there: {why}",
+            hint="choose an address of this machine and a port that is free "
+            "(`ss -ltnp` tells who has it), such as --listen 127.0.0.1:9292",
+        ) from error
+
+
+class _ToReporter(logging.Handler):
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(level=logging.ERROR)
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell of a defect in one line; the rest it says is about visitors."""
+        error = record.exc_info[1] if record.exc_info else None
+        why = f": {type(error).__name__}: {error}" if error else ""
+        self._reporter.warn(f"the status page: {record.getMessage()}{why}")
+
+
+def _heed_log(reporter: Reporter) -> None:
+    """Let what waitress logs go where all else goes."""
+    log = logging.getLogger("waitress")
+    log.handlers = [_ToReporter(reporter)]
+    log.propagate = False
