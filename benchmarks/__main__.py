@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("config", "hashing", "plan", "reload", "search", "transfer")
+BENCHMARKS = ("config", "hashing", "plan", "reload", "search", "transfer", "watch")
 
 
 def main(words: list[str]) -> int:
