@@ -176,6 +176,11 @@ def build_parser() -> ArgumentParser:
         planned.add_argument(
             "--plan", action="store_true", default=SUPPRESS, help="show it, and change nothing"
         )
+    pause = verb("pause", "hold the watch: it runs nothing until it is resumed")
+    pause.add_argument(
+        "--until", metavar="WHEN", help="resume by itself: 2h, 18:00, 2026-12-24T08:00"
+    )
+    verb("resume", "end the pause of the watch")
     verb("diff", "show what the next run would change in llama-swap's config, and nothing else")
     verb("doctor", "find what is wrong around llama-swap, and how to mend it")
     verb("validate", "check the manifest's text alone")

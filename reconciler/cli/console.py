@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.cli.journal import goes_to_journal, with_priority
 from reconciler.cli.terminal import Style, is_terminal, printable
-from reconciler.cli.work import Batch, Shown, Total, showing
+from reconciler.cli.work import Batch, Both, Shown, Total, showing
 from reconciler.cli.work_lines import Events, Lines
 from reconciler.core.ports.reporting import Progress
 
@@ -38,6 +39,7 @@ class Console:
     ) -> None:
         self._quiet = quiet
         self._as_json = log_format == "json"
+        self._for_journal = not self._as_json and goes_to_journal(sys.stderr, os.environ)
         self._style = Style(sys.stderr, no_color=no_color)
         self._no_color = no_color
         usable = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
@@ -45,6 +47,7 @@ class Console:
         self._bars: Bars | None = None
         self._monotonic = monotonic
         self._lines: Shown = Events(self._event, monotonic) if self._as_json else Lines(self.say)
+        self._also: Shown | None = None
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -65,10 +68,19 @@ class Console:
                 self._bars.stop()
                 self._bars = None
 
-    def say(self, message: str) -> None:
-        """One line worth knowing."""
+    def show_also(self, shown: Shown) -> None:
+        """Show work that begins from now on in this way too, beside those there are."""
+        self._also = shown if self._also is None else Both(self._also, shown)
+
+    def say(self, message: str, **more: Any) -> None:
+        """One line worth knowing; `more` are keys of it where the log is JSON."""
         if not self._quiet:
-            self._log("info", message, printable(message))
+            self._log("info", message, printable(message), **more)
+
+    def event(self, message: str, **more: Any) -> None:
+        """One line with keys for machines; logs in text have other words for it, or none."""
+        if self._as_json:
+            self._event(message, more)
 
     def warn(self, message: str, hint: str = "") -> None:
         """One line that a person should act on, and the next step."""
@@ -78,11 +90,8 @@ class Console:
     def fail(self, message: str, hint: str) -> None:
         """The error that ends the command, and its next step."""
         self.take_down()
-        if self._as_json:
-            self._log("error", message, message, hint=hint)
-            return
         shown = f"{self._style('error:', 'red')} {printable(message)}{self._hint(hint)}"
-        print(shown, file=sys.stderr)
+        self._log("error", message, shown, hint=hint)
 
     def task(self, doing: str, name: str, size_bytes: int) -> AbstractContextManager[Progress]:
         """Show work on one file while the block runs."""
@@ -125,6 +134,8 @@ class Console:
         if self._as_json:
             line = {"time": datetime.now(UTC).isoformat(), "level": level, "message": message}
             shown = json.dumps(line | more)
+        elif self._for_journal:
+            shown = with_priority(shown, level)
         with self._guard:
             if self._bars is not None:
                 self._bars.print(shown)
@@ -136,6 +147,10 @@ class Console:
             self._log("info", message, message, **more)
 
     def _shown(self) -> Shown:
+        foot = self._at_the_foot()
+        return foot if self._also is None else Both(foot, self._also)
+
+    def _at_the_foot(self) -> Shown:
         if not self._show_bars:
             return self._lines
         with self._guard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -16,21 +17,24 @@ _NAMES: Final = {
 }
 
 
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Give the plan as plain JSON values; see `docs/commands.md` for what each means."""
+def plan_to_json(plan: Plan, *, to_json: Callable[[Any], Any] = asdict) -> dict[str, Any]:
+    """Give the plan as plain JSON values; see `docs/commands.md` for what each means.
+
+    `to_json` makes an object of each of its dataclasses.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": plan.fingerprint,
         "actions": [
-            {"action": _NAMES.get(name := type(item).__name__, name.lower()), **asdict(item)}
+            {"action": _NAMES.get(name := type(item).__name__, name.lower()), **to_json(item)}
             for item in plan.actions
         ],
         "unchanged": list(plan.unchanged),
-        "drift": [asdict(item) for item in plan.drift],
+        "drift": [to_json(item) for item in plan.drift],
         "warnings": list(plan.warnings),
-        "refusals": [asdict(item) for item in plan.refusals],
-        "stalled": {key: asdict(stall) for key, stall in plan.stalled.items()},
-        "discovered": [asdict(item) for item in plan.discovered],
+        "refusals": [to_json(item) for item in plan.refusals],
+        "stalled": {key: to_json(stall) for key, stall in plan.stalled.items()},
+        "discovered": [to_json(item) for item in plan.discovered],
         "llama_swap_version": plan.llama_swap_version,
-        "summary": asdict(plan.summary),
+        "summary": to_json(plan.summary),
     }

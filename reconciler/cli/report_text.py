@@ -57,11 +57,20 @@ def render_report(report: RunReport, kinds: Mapping[ModelId, str], style: Style)
 
 def _how_it_looked(report: RunReport) -> str:
     if report.mode is None:
-        return ""
+        return _made_from(report)
     found = len(report.findings)
     findings = f"; {counted(found, 'thing')} found, see the warnings" if found else ""
     took = elapsed(report.duration_seconds)
-    return f"{report.mode.capitalize()} sync in {took}: {report.mode_reason}{findings}\n"
+    return (
+        f"{report.mode.capitalize()} sync in {took}: {report.mode_reason}{findings}\n"
+        + _made_from(report)
+    )
+
+
+def _made_from(report: RunReport) -> str:
+    commit, _, edits = report.commit.partition("+")
+    edited = ", edited since" if edits else ""
+    return f"Manifest at {commit[:12]}{edited}\n" if commit else ""
 
 
 def outcome_color(outcome: Outcome) -> str:
@@ -73,7 +82,7 @@ def exit_code_of(report: RunReport, console: Console) -> int:
     """Give the exit code; what went wrong is said on the way."""
     if report.outcome is Outcome.ROLLED_BACK:
         for line in report.log_lines:
-            console.warn(f"container log: {line}")
+            console.warn(f"llama-swap's log: {line}")
         console.fail(
             f"unhealthy, rolled back: {report.message}",
             "mend what it says, then run again; the watch loop waits for a changed manifest",

@@ -24,6 +24,7 @@ from reconciler.cli.settings import Settings
 from reconciler.core.manifest import Manifest
 from reconciler.core.observed import RuntimeState
 from reconciler.core.patience import Patience
+from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.ports.serving import Runtime
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
@@ -69,8 +70,10 @@ def load_manifest_texts(settings: Settings) -> tuple[ManifestText, ...]:
 
 
 @contextmanager
-def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> Iterator[Host]:
-    """Open everything a pass needs, and close it again.
+def open_host(
+    settings: Settings, reporter: Reporter, *, for_writing: bool, clock: Clock | None = None
+) -> Iterator[Host]:
+    """Open everything a pass needs, and close it again. `clock` is the system's, unless given.
 
     With `for_writing=False` nothing on the host can be changed, not even by accident.
 
@@ -79,7 +82,7 @@ def open_host(settings: Settings, reporter: Reporter, *, for_writing: bool) -> I
         RuntimeUnavailable: the container cannot be looked at.
         ReconcilerError: the models folder is not there, or its inventory is damaged.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     runtime = open_runtime(settings, reporter)
     state = runtime.observe()
     folder = ModelsFolder(models_dir_of(settings, state))
@@ -151,14 +154,17 @@ def find_models_dir(settings: Settings, reporter: Reporter) -> Path:
 
 
 @contextmanager
-def locked_host(settings: Settings, reporter: Reporter) -> Iterator[Host]:
+def locked_host(
+    settings: Settings, reporter: Reporter, *, clock: Clock | None = None
+) -> Iterator[Host]:
     """Open the host for writing and hold its run lock. Raises also `LockHeld`."""
     with (
-        open_host(settings, reporter, for_writing=True) as host,
+        open_host(settings, reporter, for_writing=True, clock=clock) as host,
         RunLock(
             host.state,
             timeout_seconds=settings.lock_timeout,
             clock=host.clock,
+            reporter=reporter,
         ),
     ):
         yield host
@@ -282,10 +288,13 @@ def models_dir_of(settings: Settings, state: RuntimeState) -> Path:
     for mapping in state.mappings:
         if mapping.container == _MODELS_MOUNT:
             return Path(mapping.host)
+    sought = settings.runtime is None and settings.container and not state.is_container
     raise UsageError(
-        "the models folder is not known",
+        "the models folder is not known"
+        + (f", and no container {settings.container!r} was found" if sought else ""),
         hint="name it with --models-dir PATH (or RECONCILER_MODELS_DIR); a container's is taken "
-        f"from its mount at {_MODELS_MOUNT}",
+        f"from its mount at {_MODELS_MOUNT}"
+        + (": name the container with --container" if sought else ""),
     )
 
 

@@ -10,7 +10,7 @@ from reconciler.cli.engine_glance import glance_at_engine
 from reconciler.core.names import RelPath
 from reconciler.core.observed import FileIdentity
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Prepared
+from reconciler.engine.prepared import Prepared
 
 if TYPE_CHECKING:
     from reconciler.cli.remembered import Looked, PlanMemory

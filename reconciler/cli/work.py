@@ -94,6 +94,38 @@ class Shown(Protocol):
         """They are over, as far as they came."""
 
 
+class Both:
+    """Shows work in two ways at once."""
+
+    def __init__(self, first: Shown, second: Shown) -> None:
+        self._ways = (first, second)
+
+    def begin(self, work: Work) -> None:
+        """Work on a file begins."""
+        for way in self._ways:
+            way.begin(work)
+
+    def moved(self, work: Work) -> None:
+        """Some bytes of it are done."""
+        for way in self._ways:
+            way.moved(work)
+
+    def end(self, work: Work, *, failed: bool) -> None:
+        """It is over."""
+        for way in self._ways:
+            way.end(work, failed=failed)
+
+    def begin_total(self, total: Total) -> None:
+        """Several files begin."""
+        for way in self._ways:
+            way.begin_total(total)
+
+    def end_total(self, total: Total) -> None:
+        """They are over, as far as they came."""
+        for way in self._ways:
+            way.end_total(total)
+
+
 class Batch:
     """Several files shown with a total: the `Batch` port. `shown` is how, at the moment."""
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 # The form of `last_sync_metadata.json`; keys may be added to it without a new one.
 REPORT_FORMAT: Final = 1
-_LISTS: Final = ("added", "updated", "removed", "failed", "waiting", "findings", "log_lines")
+_LISTS: Final = (
+    *("added", "updated", "removed", "failed", "reasons", "waiting", "findings", "log_lines"),
+)
 
 
 class Outcome(StrEnum):
@@ -36,9 +38,11 @@ class SyncMode(StrEnum):
 class RunReport:
     """One run. Times are ISO 8601 in UTC, `downtime_seconds` the time without a healthy answer.
 
-    `mode` is None where the run ended before that was decided. `waiting` are those of `failed` that
-    may pass without a person. `findings` are what a full run found beyond its plan. `log_lines` are
-    the container's last words where it did not come up.
+    `mode` is None where the run ended before that was decided. `reasons` say why each of
+    `failed` is, in its order, and `waiting` are those of them that may pass without a person.
+    `findings` are what a full run found beyond its plan. `log_lines` are the container's last words
+    where it did not come up. `commit` is the git commit that the manifest is of, with `+edits` if
+    it was edited since; empty where it is of none.
     """
 
     run: str
@@ -52,6 +56,7 @@ class RunReport:
     updated: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     fetched_bytes: int = 0
     reused_bytes: int = 0
@@ -59,6 +64,7 @@ class RunReport:
     findings: tuple[str, ...] = ()
     message: str = ""
     log_lines: tuple[str, ...] = ()
+    commit: str = ""
 
 
 def report_to_json(report: RunReport) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from reconciler.core.reading.manifest_text import parse_manifest
 from reconciler.core.rollout import as_bytes
 from reconciler.engine.host import Host
 from reconciler.engine.host_pins import load_pins, pins_then, turned_back
-from reconciler.engine.reconcile import Options, Prepared, decide
+from reconciler.engine.prepared import Options, Prepared
+from reconciler.engine.reconcile import decide
 from reconciler.errors import Refused, UsageError
 
 # Far more than are ever kept.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from reconciler.core.watching import Pause, Reason
 
 if TYPE_CHECKING:
-    from reconciler.engine.reconcile import Prepared
+    from reconciler.engine.prepared import Prepared
     from reconciler.engine.run import RunResult
     from reconciler.errors import ReconcilerError
 

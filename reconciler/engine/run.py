@@ -15,9 +15,10 @@ from reconciler.core.sync_mode import DONE, TELLING, Decision, changed_models, c
 from reconciler.engine.full_sync import check_everything
 from reconciler.engine.host import Host
 from reconciler.engine.newer import find_newer
+from reconciler.engine.prepared import Options, Prepared
 from reconciler.engine.prune import drop_old_trash
-from reconciler.engine.reconcile import Options, Prepared, apply, prepare, settle
-from reconciler.errors import Interrupted, ReconcilerError, Refused
+from reconciler.engine.reconcile import apply, prepare, settle
+from reconciler.errors import Interrupted, ReconcilerError, Refused, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,9 @@ def run_looked(
     began = host.clock.monotonic()
     newer: Mapping[ModelId, Pin] = {}
     report = RunReport(
-        run=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", started_at=started.isoformat()
+        run=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        started_at=started.isoformat(),
+        commit=options.commit,
     )
 
     def finished() -> RunReport:
@@ -97,7 +100,7 @@ def run_looked(
             report = replace(report, outcome=Outcome.DECLINED)
         report = finished()
         return RunResult(prepared=prepared, report=report, newer=newer)
-    except Refused as error:
+    except (Refused, UsageError) as error:
         report = replace(report, outcome=Outcome.REFUSED, message=error.message)
         raise
     except (KeyboardInterrupt, Interrupted):

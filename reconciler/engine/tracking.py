@@ -12,7 +12,7 @@ from reconciler.core.manifest import Manifest
 from reconciler.core.runs import Outcome
 from reconciler.engine.host import Host
 from reconciler.engine.host_pins import refuse_pins
-from reconciler.engine.reconcile import Options, Prepared
+from reconciler.engine.prepared import Options, Prepared
 from reconciler.engine.run import RunResult, run_once
 
 

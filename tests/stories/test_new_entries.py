@@ -9,7 +9,8 @@ import pytest
 
 from reconciler.core.yamltext.config import read_config
 from reconciler.demo.gguf_bytes import tiny_mmproj, tiny_model
-from reconciler.engine.reconcile import Options, prepare
+from reconciler.engine.prepared import Options
+from reconciler.engine.reconcile import prepare
 from tests.support.fuse import opened
 from tests.support.llama_swap_process import local_llama_swap
 from tests.support.sandbox import CONFIG, Sandbox

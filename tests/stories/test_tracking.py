@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.runs import Outcome
-from reconciler.engine.reconcile import Options
+from reconciler.engine.prepared import Options
 from reconciler.engine.run import RunResult, run_once
 from reconciler.engine.tracking import move_tracked_pins
 from tests.support.fakes import FakeLlamaSwap

@@ -21,7 +21,8 @@ def pack_wheels(folder: Path) -> None:
         for found in Distribution.discover(path=[sysconfig.get_path("purelib")])
     }
     project = installed[_normal("reconciler")]
-    _pack(project, folder, sorted((PROJECT / "reconciler").rglob("*.py")), PROJECT)
+    ours = (path for path in (PROJECT / "reconciler").rglob("*") if path.is_file())
+    _pack(project, folder, sorted(path for path in ours if path.suffix != ".pyc"), PROJECT)
     site = Path(sysconfig.get_path("purelib"))
     for name in sorted(_needed_by(project, installed)):
         found = installed[name]

@@ -37,8 +37,10 @@ FORBIDDEN_IN_CORE = {
 HEAVY = {
     "docker": None,
     "httpx": "reconciler/adapters/base/http.py",
+    "prometheus_client": "reconciler/adapters/web/metrics.py",
     "rich": None,
     "ruamel": None,
+    "waitress": "reconciler/adapters/web/server.py",
     "watchfiles": None,
     "tenacity": "reconciler/adapters/hub/patience.py",
 }
@@ -127,7 +129,8 @@ def test_dry_run_imports_nothing_heavy() -> None:
     """The modules of a dry run can be imported without a web client, an engine's or a bar's."""
     code = (
         "import sys, reconciler.cli.verbs.reconcile;"
-        "heavy = {'httpx', 'docker', 'rich', 'watchfiles', 'ruamel', 'tenacity'};"
+        "heavy = {'httpx', 'docker', 'rich', 'watchfiles', 'ruamel', 'tenacity', 'waitress',"
+        "'prometheus_client'};"
         "print(*heavy & set(sys.modules))"
     )
     result = subprocess.run(

@@ -48,7 +48,7 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
         return _PENDING if settings.detailed_exitcode and not plan.is_empty else 0
     with (
         open_kept(folder, settings, console, for_writing=True) as kept,
-        RunLock(kept.state, timeout_seconds=settings.lock_timeout, clock=clock),
+        RunLock(kept.state, timeout_seconds=settings.lock_timeout, clock=clock, reporter=console),
     ):
         return _prune(folder, kept.inventory, limits, settings, console)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from reconciler.cli.console import Console
+from reconciler.cli.manifest_commit import manifest_commit
 from reconciler.cli.plan_json import plan_to_json
 from reconciler.cli.plan_text import kinds_of_change, render_plan
 from reconciler.cli.remembered import PlanMemory
 from reconciler.cli.report_text import exit_code_of, render_report
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style
+from reconciler.cli.watching.post import tell_of_pause
 from reconciler.cli.wiring import load_manifest_texts, locked_host, open_host
 from reconciler.cli.witness import Witness
 from reconciler.core.manifest import Manifest
@@ -21,7 +23,8 @@ from reconciler.core.plan import Plan
 from reconciler.core.reading.manifest_text import ManifestText, parse_manifest
 from reconciler.core.sync_mode import AskedMode, SyncSettings
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Options, Prepared, prepare
+from reconciler.engine.prepared import Options, Prepared
+from reconciler.engine.reconcile import prepare
 from reconciler.engine.run import RunResult, run_once
 
 _PENDING = 3
@@ -35,6 +38,7 @@ def run(options: Namespace, settings: Settings, console: Console) -> int:
     if options.plan:
         return _dry_run(manifest, texts, settings, console, options.memory)
     with locked_host(settings, console) as host:
+        tell_of_pause(host.state, settings, console)
         return _apply(host, manifest, settings, console)
 
 
@@ -47,6 +51,7 @@ def _dry_run(
 ) -> int:
     witness = Witness(console, settings)
     with open_host(settings, witness.reporter, for_writing=False) as host:
+        tell_of_pause(host.state, settings, witness.reporter)
         prepared = prepare(witness.watch(host), manifest, pass_options(settings))
     answer = show_plan(prepared, settings, console)
     if memory is not None:
@@ -76,7 +81,8 @@ def run_shown(host: Host, manifest: Manifest, settings: Settings, console: Conso
             console.say(f"it is tried again by hand: {prepared.ledger.stalled_reason}")
         return approved(prepared, settings, console)
 
-    result = run_once(host, manifest, pass_options(settings), approve=approve)
+    allowed = replace(pass_options(settings), commit=manifest_commit(settings))
+    result = run_once(host, manifest, allowed, approve=approve)
     show_report(result, settings, console)
     return result
 

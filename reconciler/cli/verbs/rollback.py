@@ -23,7 +23,7 @@ from reconciler.core.generations import Generation
 from reconciler.core.sync_mode import DONE
 from reconciler.engine.going_back import generation_of, prepare_return
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Prepared
+from reconciler.engine.prepared import Prepared
 from reconciler.engine.run import RunResult, run_looked
 from reconciler.errors import ManifestInvalid
 

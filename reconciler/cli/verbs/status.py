@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.cli.columns import Cell, Column, lay_out, one_line
+from reconciler.cli.columns import Cell, Column, folded, lay_out, one_line
 from reconciler.cli.console import Console
+from reconciler.cli.model_status import ModelStatus, model_statuses, unowned_sizes
 from reconciler.cli.plan_text import kinds_of_change
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted
 from reconciler.cli.verbs.reconcile import pass_options
+from reconciler.cli.watching.post import held_pause, pause_to_json, words_of
 from reconciler.cli.wiring import load_manifest, open_host
-from reconciler.core.catalogue import shard_sets
 from reconciler.core.keeping import Partial, Trash
-from reconciler.core.ledger import LedgerModel
 from reconciler.core.names import ModelId, RelPath
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
 from reconciler.engine.host import Host
-from reconciler.engine.reconcile import Prepared, prepare
+from reconciler.engine.prepared import Prepared
+from reconciler.engine.reconcile import prepare
 
 _COLUMNS: Final = (
     Column(head="MODEL", least=10, wanted=40),
@@ -37,17 +37,6 @@ _COLUMNS: Final = (
     Column(head="DRIFT"),
     Column(head="PENDING"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStatus:
-    """One model: its bytes and files on disk, what others changed of it, and what is pending."""
-
-    model: ModelId
-    size_bytes: int
-    files: int
-    drift: tuple[str, ...]
-    pending: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,91 +55,36 @@ def run(_options: Namespace, settings: Settings, console: Console) -> int:
         prepared = prepare(host, manifest, pass_options(settings))
         beside = _beside(host, prepared)
         runs = host.inventory.last_runs(1)
+        pause = held_pause(host.state, console)
     console.take_down()
-    models = _statuses(prepared, beside)
+    models = model_statuses(prepared, beside.unowned)
     last = runs[0] if runs else None
     if settings.json:
-        print(json.dumps(_as_json(models, beside, prepared, last), indent=2))
+        shown = {
+            **_as_json(models, beside, prepared, last),
+            "pause": pause_to_json(pause) if pause is not None else None,
+        }
+        print(json.dumps(shown, indent=2))
         return 0
     style = Style(sys.stdout, no_color=settings.no_color)
     around = (
         *_refusal_lines(prepared),
         *_beside_lines(beside, prepared),
         *_around(prepared, last),
+        *([f"The watch is paused {words_of(pause, settings)}"] if pause is not None else []),
     )
-    for line in (*_table(models, prepared, style), "", *(_folded(line, style) for line in around)):
+    for line in (*_table(models, prepared, style), "", *(folded(line, style) for line in around)):
         print(line)
     return 0
 
 
-def _statuses(prepared: Prepared, beside: Beside) -> list[ModelStatus]:
-    """Give every model that is declared, that was applied, or that the next run adds."""
-    plan, ledger = prepared.plan, prepared.ledger
-    drift: dict[ModelId, list[str]] = {}
-    for item in plan.drift:
-        drift.setdefault(item.model, []).append(item.message)
-    changes = {
-        **dict.fromkeys(plan.summary.removed, "remove"),
-        **dict.fromkeys(plan.summary.updated, "update"),
-        **dict.fromkeys(plan.summary.added, "add"),
-        **dict.fromkeys(plan.renames, "rename"),
-    }
-    sets = {paths[0]: paths for paths in shard_sets(beside.unowned)}
-    declared = (*prepared.desired.models, *prepared.desired.stalled)
-    statuses = []
-    known = {key: owned for key, owned in ledger.models.items() if key not in plan.renames.values()}
-    known |= {new: ledger.models[old] for new, old in plan.renames.items()}
-    for model in dict.fromkeys((*declared, *known, *plan.stalled, *changes)):
-        sizes = _sizes(known.get(model), prepared, beside, sets)
-        statuses.append(
-            ModelStatus(
-                model=model,
-                size_bytes=sum(sizes),
-                files=len(sizes),
-                drift=tuple(drift.get(model, ())),
-                pending=_pending(model, prepared, changes),
-            )
-        )
-    return statuses
-
-
-def _sizes(
-    model: LedgerModel | None,
-    prepared: Prepared,
-    beside: Beside,
-    sets: Mapping[RelPath, Sequence[RelPath]],
-) -> list[int]:
-    """Give the size of each file of a model that is there; `sets` are the undeclared ones."""
-    if model is None:
-        return []
-    if model.discovered is not None:
-        return [beside.unowned[path] for path in sets.get(model.discovered, ())]
-    files = prepared.observed.files
-    return [files[path].identity.size_bytes for path in model.files if path in files]
-
-
 def _beside(host: Host, prepared: Prepared) -> Beside:
-    pinned = {file.path for pin in prepared.lock.pins.values() for file in pin.files}
-    found = host.folder.gguf_files()
+    sizes = {path: file.size_bytes for path, file in host.folder.gguf_files().items()}
     return Beside(
-        unowned={
-            path: found[path].size_bytes
-            for path in sorted(found)
-            if path not in prepared.ledger.files and path not in pinned
-        },
+        unowned=unowned_sizes(prepared, sizes),
         partials=tuple(host.folder.partials()),
         trash=host.folder.trash(),
     )
-
-
-def _pending(model: ModelId, prepared: Prepared, changes: Mapping[ModelId, str]) -> str:
-    if model in prepared.plan.stalled:
-        stall = prepared.plan.stalled[model]
-        return f"{'waiting' if stall.waiting else 'stalled'}: {stall.reason}"
-    if model in changes:
-        return changes[model]
-    declared = prepared.desired.models.get(model)
-    return "" if declared is None or declared.spec.enabled else "(disabled)"
 
 
 def _as_json(
@@ -188,7 +122,7 @@ def _table(models: list[ModelStatus], prepared: Prepared, style: Style) -> Itera
         yield line
         reason = item.pending.partition(": ")[2]
         for text in (*item.drift, *reason.splitlines()):
-            yield _folded(f"    {one_line(text)}", style)
+            yield folded(f"    {one_line(text)}", style)
 
 
 def _row(item: ModelStatus, kinds: Mapping[ModelId, str]) -> tuple[Cell, ...]:
@@ -201,16 +135,6 @@ def _row(item: ModelStatus, kinds: Mapping[ModelId, str]) -> tuple[Cell, ...]:
         Cell("changed", "yellow") if item.drift else Cell("-"),
         Cell(word, "red") if troubled else Cell(kinds.get(item.model) or word or "-"),
     )
-
-
-def _folded(line: str, style: Style) -> str:
-    """Fold a line where the terminal ends; what follows keeps its indentation."""
-    if style.width is None or len(line) <= style.width:
-        return line
-    indent = " " * (len(line) - len(line.lstrip()))
-    # An option must stay whole, to be copied.
-    lines = textwrap.wrap(line, style.width, subsequent_indent=indent, break_on_hyphens=False)
-    return "\n".join(lines)
 
 
 def _refusal_lines(prepared: Prepared) -> Iterator[str]:

@@ -6,57 +6,88 @@ import signal
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from threading import Event
 from types import FrameType
 
-from reconciler.adapters.manifest_files import manifest_files
 from reconciler.adapters.system_clock import SystemClock
-from reconciler.adapters.watch import FolderWatcher
 from reconciler.cli.console import Console
 from reconciler.cli.settings import Settings, load_settings
-from reconciler.cli.watch_contents import Eyes
-from reconciler.cli.watch_pass import WatchPass
+from reconciler.cli.watching.contents import Eyes, open_watcher
+from reconciler.cli.watching.git import expect_repository, lock_keeper, puller
+from reconciler.cli.watching.one_pass import WatchPass
+from reconciler.cli.watching.operation import Operation
+from reconciler.cli.watching.post import WatchPost
+from reconciler.cli.watching.stopping import ending_in_time
+from reconciler.cli.watching.web import WatchWeb
+from reconciler.core.watching import Contents
 from reconciler.engine.listening import Listener, Listeners
 from reconciler.engine.loop import Schedule, Watched, watch_loop
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import LockHeld, UsageError
 
 
 def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Watch until somebody stops us; that is how it ends, so it is no failure."""
-    _expect_folder(settings)
-    wake, hung_up = Event(), Event()
-    with ExitStack() as whole:
-        whole.enter_context(_heeding_hang_up(wake, hung_up))
-        listeners: list[Listener] = []
-        try:
-            while True:
-                hung_up.clear()
-                _watch(settings, console, Listeners(listeners), wake=wake, ends=hung_up)
-                settings = _read_again(options, settings, console)
-        except KeyboardInterrupt:
-            console.say("stopped")
+    try:
+        _run(options, settings, console)
+    except KeyboardInterrupt:
+        console.say("stopped", event="stopped")
     return 0
 
 
+def _run(options: Namespace, settings: Settings, console: Console) -> None:
+    """Watch, with the settings read again whenever that is asked for."""
+    _expect_folder(settings)
+    expect_repository(settings)
+    wake, hung_up = Event(), Event()
+    with ExitStack() as whole:
+        whole.enter_context(ending_in_time(as_json=settings.log_format == "json"))
+        whole.enter_context(_heeding_hang_up(wake, hung_up))
+        operation = Operation(console, tells_all=settings.verbose)
+        post = whole.enter_context(WatchPost(console))
+        post.take(settings)
+        web = whole.enter_context(WatchWeb(console, operation.pulse))
+        web.take(settings)
+        whole.enter_context(operation)
+        while True:
+            hung_up.clear()
+            with operation.under(settings), lock_keeper(settings, operation.console) as keepers:
+                hearing = Listeners((*web.listeners, *operation.listeners, *keepers))
+                _watch(settings, operation, hearing, post, wake=wake, ends=hung_up)
+            settings = _read_again(options, settings, console, post, web)
+
+
 def _watch(
-    settings: Settings, console: Console, listener: Listener, *, wake: Event, ends: Event
+    settings: Settings,
+    operation: Operation,
+    listener: Listener,
+    post: WatchPost,
+    *,
+    wake: Event,
+    ends: Event,
 ) -> None:
     """Watch with these settings, until `ends` is set."""
+    console = operation.console
     eyes = Eyes(settings.manifest)
     folder = settings.manifest if settings.manifest.is_dir() else settings.manifest.parent
-    # Where the manifest is a link, an edit of its target is an edit of the manifest.
-    folders = dict.fromkeys([folder, *(file.resolve().parent for file in _files(settings))])
-    with FolderWatcher(
-        tuple(folders), wake=wake, debounce_seconds=settings.debounce, reporter=console
-    ):
+    watcher = open_watcher(settings, console, wake)
+
+    def look() -> Contents:
+        found = eyes.look()
+        watcher.follow(eyes.spots(beside=post.folder))
+        return found
+
+    watcher.follow(eyes.spots(beside=post.folder))
+    with watcher:
         console.say(f"watching {folder}")
+        operation.ready()
         watch_loop(
             Watched(
-                contents=eyes.look,
-                run_pass=WatchPass(settings, console, eyes=eyes, listener=listener).run,
-                paused=lambda: None,
-                pull=lambda: None,
+                contents=look,
+                run_pass=WatchPass(
+                    settings, console, operation.clock, eyes=eyes, listener=listener
+                ).run,
+                paused=post.paused,
+                pull=puller(settings, console),
                 ends=ends.is_set,
                 wake=wake,
             ),
@@ -77,14 +108,6 @@ def _expect_folder(settings: Settings) -> None:
         )
 
 
-def _files(settings: Settings) -> tuple[Path, ...]:
-    """Give the manifest's files; none while it cannot be read, which the first pass will say."""
-    try:
-        return manifest_files(settings.manifest)
-    except ReconcilerError:
-        return ()
-
-
 @contextmanager
 def _heeding_hang_up(wake: Event, hung_up: Event) -> Iterator[None]:
     """Let SIGHUP end the loop at its next boundary, for the settings to be read again."""
@@ -100,12 +123,17 @@ def _heeding_hang_up(wake: Event, hung_up: Event) -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def _read_again(options: Namespace, settings: Settings, console: Console) -> Settings:
+def _read_again(
+    options: Namespace, settings: Settings, console: Console, post: WatchPost, web: WatchWeb
+) -> Settings:
     """Give the settings as they are now; while they are wrong, those before stay."""
     try:
         again = load_settings(options)
         _expect_folder(again)
-    except UsageError as error:
+        expect_repository(again)
+        web.take(again)
+        post.take(again)
+    except (UsageError, LockHeld) as error:
         console.warn(f"the settings stay as they were: {error.message}", error.hint)
         return settings
     console.say("the settings were read again")
