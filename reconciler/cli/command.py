@@ -21,7 +21,9 @@ from reconciler.errors import FaultyText, Interrupted, ReconcilerError
 def run_command(arguments: Sequence[str], memory: PlanMemory | None) -> int:
     """Run one command and give its exit code. `memory` keeps what a plan prints."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        # What a shell starts in its background is not meant by an interrupt.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     shown = load_how_shown(parse_how_shown(arguments))
     console = Console(quiet=shown.quiet, log_format=shown.log_format, no_color=shown.no_color)
     try:

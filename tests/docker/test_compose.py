@@ -208,26 +208,29 @@ def test_doctor_sees_enough_through_the_proxy(composed: Composed) -> None:
     """
     composed.swap.wait_healthy()
 
-    def examine(*more: str) -> tuple[int, dict[str, Any]]:
+    def reconcile(*words: str) -> tuple[int, dict[str, Any]]:
         done = composed.service("reconciler").exec_run(
-            ["reconcile", "doctor", "--json", "--manifest", "/manifests", *more], demux=True
+            ["reconcile", *words, "--json", "--manifest", "/manifests"], demux=True
         )
         assert isinstance(done.output, tuple)
         out, err = done.output
         assert out, err
         return done.exit_code or 0, json.loads(out)
 
-    code, told = examine()
+    code, told = reconcile("doctor")
     assert (code, told["findings"]) == (0, [])
     assert (told["runtime"]["name"], told["runtime"]["watches"]) == (composed.name, True)
     assert told["config"] == str(composed.folder / "llama" / "config" / "config.yaml")
     model = next((composed.folder / "llama" / "models").rglob("chat.gguf"))
     aside = model.with_suffix(".aside")
+    # Else the watch brings it again.
+    reconcile("pause")
     model.rename(aside)
     try:
-        code, told = examine()
+        code, told = reconcile("doctor")
     finally:
         aside.rename(model)
+        reconcile("resume")
     assert (code, [item["rule"] for item in told["findings"]]) == (1, ["file-absent"])
 
 
