@@ -29,7 +29,7 @@ from tests.support.worlds import World, desired, model
 
 MODELS = 1000
 IN_FLOW = 300
-RUNS = 5
+RUNS = 9
 _PLAN_SECONDS = 0.2
 _SPLICE_SECONDS = 0.5
 Measured = tuple[str, float, Callable[[], object]]
