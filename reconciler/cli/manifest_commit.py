@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reconciler.adapters.manifest_files import manifest_files
@@ -28,6 +29,6 @@ def manifest_commit(settings: Settings) -> str:
 
 
 def manifest_folder(settings: Settings) -> Path:
-    """Give the folder that the manifest lies in, links followed."""
-    path = settings.manifest.resolve()
+    """Give the folder that the manifest lies in, links followed; those in a circle are not."""
+    path = Path(os.path.realpath(settings.manifest))
     return path if path.is_dir() else path.parent

@@ -66,6 +66,20 @@ def test_pull_brings_what_is_new_and_nothing_where_nothing_is(git: GitHost) -> N
     assert pull(git) is None
 
 
+def test_pull_tells_of_a_commit_in_one_line_of_bounded_length(git: GitHost) -> None:
+    """Who commits decides neither what a terminal does, nor how long the log grows."""
+    git.push("two\n")
+    message = git.home / "message"
+    message.write_bytes(b"\x1b]0;mine\x07 \xff \xc2\x9b31m\r" + b"x" * 100_000)
+    git.at_desk("commit", "--quiet", "--amend", "--file", str(message))
+    git.at_desk("push", "--quiet", "--force", "origin", "HEAD:main")
+    pulled = pull(git)
+    assert pulled is not None
+    assert pulled.subject.startswith("]0;mine")
+    assert len(pulled.subject) < 400
+    assert not {"\x1b", "\x07", "\x9b", "\r", "\n", "\udcff"} & set(pulled.subject)
+
+
 def test_pull_leaves_commits_that_only_the_host_has(git: GitHost) -> None:
     """Local commits on top of upstream are no trouble, and are not pushed."""
     git.manifest.write_text("mine\n")
@@ -274,8 +288,8 @@ def test_pull_asks_nobody_for_a_password(git: GitHost) -> None:
     with locked_server() as port:
         git.here("remote", "set-url", "origin", f"http://ada:s3cret@127.0.0.1:{port}/m.git")
         assert "s3cret" not in refused(git, "cannot be fetched").message
-        git.here("remote", "set-url", "origin", f"http://127.0.0.1:{port}/m.git")
-        refused(git, "cannot be fetched", "terminal prompts disabled")
+        git.here("remote", "set-url", "origin", f"http://127.0.0.1:{port}/m.git?key=s3cret")
+        assert "s3cret" not in refused(git, "cannot be fetched", "prompts disabled").message
 
 
 @contextmanager

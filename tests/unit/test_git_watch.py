@@ -59,6 +59,27 @@ def test_trouble_is_told_once_until_it_is_another_or_over(git: GitHost) -> None:
     assert len(heard.warnings) == 2
 
 
+def test_what_a_push_makes_of_the_manifest_does_not_end_pulling(git: GitHost) -> None:
+    """Links in a circle, pushed by mistake, are mended by the next push; nobody need come here."""
+    heard = Heard()
+    pull = puller(settings_of(git, git_lock_branch="kept"), heard)
+    for name in (git.file, f"{git.file}.lock"):
+        link = git.desk / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+    git.push("", file="other.yaml")
+    pull()
+    assert git.manifest.is_symlink()
+    expect_repository(settings_of(git, git_lock_branch="kept"))
+    with lock_keeper(settings_of(git, git_lock_branch="kept"), heard) as keepers:
+        keepers[0].failed(Refused("whatever the pass came to"))
+    (git.desk / git.file).unlink()
+    git.push("two\n")
+    pull()
+    assert git.manifest.read_text() == "two\n"
+    assert heard.warnings == []
+
+
 def test_nothing_is_asked_of_git_unless_it_is_wanted(git: GitHost) -> None:
     """Without the settings no repository is needed, and none is looked at."""
     expect_repository(Settings(manifest=git.home / "none", environment={}))

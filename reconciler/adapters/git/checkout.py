@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Self
 
+from reconciler.adapters.base.urls import legible
 from reconciler.adapters.git.command import REMOTE_SECONDS, Git
 from reconciler.adapters.git.forward import fast_forward
 from reconciler.adapters.git.place import (
@@ -101,8 +102,9 @@ class Checkout:
             upstream=upstream.name,
             kept_on=kept_on,
         )
-        subject = git.ask("log", "-1", "--no-show-signature", "--format=%s", after).text
-        return Pulled(commit=after, branch=branch, upstream=upstream.name, subject=subject)
+        subject = git.ask("log", "-1", "--no-show-signature", "--format=%s", after).out
+        told = legible(subject.decode("utf-8", "replace"))
+        return Pulled(commit=after, branch=branch, upstream=upstream.name, subject=told)
 
     def save(
         self, file: PurePath, branch: str, *, message: Callable[[bytes | None, bytes], str]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from reconciler.adapters.base.files import translated
+from reconciler.adapters.base.urls import legible
 from reconciler.errors import ReconcilerError, Unreachable
 
 # What asks a server may wait for it so long.
@@ -24,7 +25,6 @@ _LOCAL_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
 # What writes the checkout may end by itself when we are told to stop.
 _FINISH_SECONDS: Final = 5.0
-_LONGEST_TOLD: Final = 300
 # They would lead git to another repository than the one that is meant.
 _MISLEADING: Final = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}
@@ -44,7 +44,7 @@ _ALWAYS: Final = (
     *("-c", "http.lowSpeedLimit=1"),
     *("-c", "http.lowSpeedTime=30"),
 )
-_USERINFO: Final = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_USERINFO: Final = re.compile(r"(?<=://)[^/\s'\"]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,5 +229,4 @@ def _told(complaint: bytes) -> str:
     fatal = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))]
     # The first is the cause, and what follows is how git fared with it.
     line = fatal[0] if fatal else (lines[-1] if lines else "")
-    line = "".join(sign for sign in line if sign.isprintable())
-    return _USERINFO.sub("", line)[:_LONGEST_TOLD]
+    return legible(_USERINFO.sub("", line))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -39,9 +41,7 @@ def expect_repository(settings: Settings) -> None:
     try:
         checkout = _open(settings)
         if settings.git_lock_branch is not None:
-            checkout.expect_side_branch(
-                settings.git_lock_branch, lock_path_of(settings.manifest).resolve()
-            )
+            checkout.expect_side_branch(settings.git_lock_branch, _lock_path(settings))
     except ReconcilerError as error:
         raise UsageError(error.message, hint=error.hint) from error
 
@@ -161,12 +161,15 @@ class _LockKeeper:
         self._checkout = _open(self._settings)
         if self._stopping:
             return
-        lock = lock_path_of(self._settings.manifest).resolve()
-        saved = self._checkout.save(lock, self._branch, message=_message)
+        saved = self._checkout.save(_lock_path(self._settings), self._branch, message=_message)
         self._problem.is_well()
         if saved is not None:
             where = f", pushed to {saved.pushed_to}" if saved.pushed_to else ""
             self._reporter.say(f"the lock is {saved.commit[:12]} on {saved.branch}{where}")
+
+
+def _lock_path(settings: Settings) -> Path:
+    return Path(os.path.realpath(lock_path_of(settings.manifest)))
 
 
 def _open(settings: Settings) -> Checkout:
