@@ -121,6 +121,26 @@ def test_page_shows_a_watch_from_its_first_pass_on(host: Sandbox) -> None:
         )
 
 
+def test_runs_in_vain_do_not_push_out_what_was_done(host: Sandbox) -> None:
+    """Of runs that found nothing to do the newest alone is shown, then those that did something."""
+    host.add_repo("acme/chat-GGUF")
+    host.write_manifest(CHAT)
+
+    def shown() -> list[str]:
+        """Give how the runs ended, once the last one is among them."""
+        last = json.loads((host.models / ".reconciler" / "last_sync_metadata.json").read_text())
+        runs = site.status()["runs"]
+        return [run["outcome"] for run in runs] if runs[0]["run"] == last["run"] else []
+
+    with looked_at(host) as site:
+        wait_for(lambda: site.rests_after(1), "the first pass")
+        for passes in (2, 3):
+            host.write_manifest(f"{CHAT}  # {passes}\n")
+            wait_for(lambda: site.status()["watch"]["passes"] >= passes, "a pass")  # noqa: B023
+            wait_for(lambda: shown()[:1] == ["in sync"], "its run")
+        wait_for(lambda: shown() == ["in sync", "applied"], "what was done")
+
+
 def documented_keys(head: str) -> list[str]:
     """Give the keys that a table explains, in its order."""
     return [key for row in COMMANDS.table(head) for key in re.findall(r"`(\w+)`", row)]
@@ -179,6 +199,11 @@ def test_settings_read_again_keep_the_page_or_end_it(host: Sandbox) -> None:
             dotenv.write_text(f"RECONCILER_LISTEN=127.0.0.1:{taken}\n")
             process.send_signal(signal.SIGHUP)
             wait_for_line(process.stderr, "the settings stay as they were")
+            assert site.get("/healthz")[0] == 200
+            # Its own socket is not in its way.
+            dotenv.write_text(f"RECONCILER_LISTEN=0.0.0.0:{port}\n")
+            process.send_signal(signal.SIGHUP)
+            wait_for_line(process.stderr, "the settings were read again")
             assert site.get("/healthz")[0] == 200
             dotenv.write_text("RECONCILER_LISTEN=off\n")
             process.send_signal(signal.SIGHUP)

@@ -20,7 +20,7 @@ _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_HEADERS: Final = {
+SAFEGUARDS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -78,7 +78,7 @@ class WebApp:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         """Answer one request, as WSGI has it."""
         answer = self._answer(environ)
-        body, more = answer.body, {**_HEADERS, **answer.more}
+        body, more = answer.body, {**SAFEGUARDS, **answer.more}
         if len(body) >= _WORTH_PACKING_BYTES and "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
             body = gzip.compress(body, compresslevel=1, mtime=0)
             more["Content-Encoding"] = "gzip"

@@ -14,11 +14,11 @@ from typing import Any, Final, Self
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.wasyncore import close_all
 
 from reconciler.adapters.base.urls import is_loopback
-from reconciler.adapters.web.app import Shown, WebApp
+from reconciler.adapters.web.app import SAFEGUARDS, Shown, WebApp
 from reconciler.core.ports.reporting import Reporter
 from reconciler.errors import UsageError
 
@@ -26,6 +26,8 @@ from reconciler.errors import UsageError
 _IDLE_SECONDS: Final = 15
 _REQUEST_SECONDS: Final = 10.0
 _MOST_CONNECTIONS: Final = 32
+# Requests of one connection that wait for their answers; browsers send one after the other.
+_MOST_WAITING: Final = 4
 _THREADS: Final = 2
 _STOP_SECONDS: Final = 2.0
 # A pass that computes lets others have their turn so often; an answer needs several turns.
@@ -69,7 +71,7 @@ class WebServer:
             bind_socket=False,
             sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
         )
-        self._turn_before = sys.getswitchinterval()
+        # For good: the next server may begin before this one ends.
         sys.setswitchinterval(_TURN_SECONDS)
         self._thread = Thread(target=self._server.run, name="status page", daemon=True)
         self._thread.start()
@@ -83,10 +85,17 @@ class WebServer:
     def close(self) -> None:
         """End it; the port is free then."""
         self._dispatcher.shutdown(timeout=_STOP_SECONDS)
-        # In its own thread, which may be looking at what is closed.
-        self._server.trigger.pull_trigger(lambda: close_all(self._map))
+        open_ones: dict[int, Any] = {}
+
+        def leave() -> None:
+            open_ones.update(self._map)
+            self._map.clear()
+
+        # Its own thread, which may be looking at them, lets go of them and ends. Only then are they
+        # closed: a number that is free again may be a file's before the pull has written to it.
+        self._server.trigger.pull_trigger(leave)
         self._thread.join(_STOP_SECONDS)
-        sys.setswitchinterval(self._turn_before)
+        close_all(open_ones)
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +109,19 @@ class WebServer:
         self.close()
 
 
+class _Error(ErrorTask):  # type: ignore[misc]
+    """What is said to requests that never reach the application, with the same safeguards."""
+
+    def execute(self) -> None:
+        """Say it."""
+        self.response_headers.extend(SAFEGUARDS.items())
+        super().execute()
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when it keeps us waiting."""
+
+    error_task_class = _Error
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -111,7 +131,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Take some bytes of a request."""
         if self.request is None:
             self.waits_since = time.monotonic()
-        return bool(super().received(data))
+        took = bool(super().received(data))
+        # Whoever asks for more than they read would fill the memory, and hold up a thread.
+        if len(self.requests) > _MOST_WAITING:
+            self.hang_up()
+        return took
 
     @property
     def is_slow(self) -> bool:
@@ -170,12 +194,17 @@ class _ToReporter(logging.Handler):
     def __init__(self, reporter: Reporter) -> None:
         super().__init__(level=logging.ERROR)
         self._reporter = reporter
+        self._told: set[tuple[str, type[BaseException] | None]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell of a defect in one line; the rest it says is about visitors."""
+        """Tell of a defect in one line, once: a page meets it each second."""
+        message = record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
-        why = f": {type(error).__name__}: {error}" if error else ""
-        self._reporter.warn(f"the status page: {record.getMessage()}{why}")
+        defect = message, type(error) if error else None
+        if defect not in self._told:
+            self._told.add(defect)
+            why = f": {type(error).__name__}: {error}" if error else ""
+            self._reporter.warn(f"the status page: {message}{why}")
 
 
 def _heed_log(reporter: Reporter) -> None:

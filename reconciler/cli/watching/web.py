@@ -22,7 +22,7 @@ from reconciler.cli.watching.board import Board
 from reconciler.cli.watching.pulse import Pulse
 from reconciler.core.runs import Outcome, RunReport
 from reconciler.core.watching import Pause, Reason
-from reconciler.errors import ReconcilerError, Refused
+from reconciler.errors import ReconcilerError, Refused, UsageError
 
 if TYPE_CHECKING:
     from reconciler.adapters.web.metrics import Metrics, Standing
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # A rest ends with a look, which may begin with a pull that a slow remote draws out.
 _OVERDUE_SECONDS: Final = 90.0
+# A watch at rest looks every few minutes: that would soon be all that there is to see.
+_TELLING: Final = frozenset(Outcome) - {Outcome.IN_SYNC, Outcome.DECLINED}
 
 
 class WatchWeb:
@@ -76,11 +78,29 @@ class WatchWeb:
             self._console.show_also(self.pages.board.work)
         if self.pages is None:
             return
-        if address != self._address:
-            server = self._open(address, self.pages) if address is not None else None
+        if address is None:
             self._close()
-            self._server, self._address = server, address
+        elif address != self._address:
+            self._move(address, self.pages)
         self.pages.take(settings)
+
+    def _move(self, address: Address, pages: Pages) -> None:
+        before = self._address
+        try:
+            server = self._open(address, pages)
+        except UsageError:
+            # Where it listens now may be in the way, as 127.0.0.1 is in that of 0.0.0.0.
+            if before is None or before.port != address.port:
+                raise
+            self._close()
+            try:
+                server = self._open(address, pages)
+            except UsageError:
+                self._server, self._address = self._open(before, pages), before
+                raise
+        else:
+            self._close()
+        self._server, self._address = server, address
 
     def _open(self, address: Address, pages: Pages) -> WebServer:
         from reconciler.adapters.web.server import WebServer
@@ -154,6 +174,7 @@ class Pages:
         )
 
     def _read_runs(self, models_dir: str | None, count: int) -> Sequence[RunReport]:
+        """Give the newest run, and before it those that did or met something."""
         folder = models_dir or self._settings.models_dir
         if folder is None:
             # The container knows; the first pass will ask it.
@@ -165,7 +186,9 @@ class Pages:
             for_writing=False,
             check=False,
         ) as kept:
-            return kept.inventory.last_runs(count)
+            newest = kept.inventory.last_runs(1)
+            telling = kept.inventory.last_runs(count, outcomes=_TELLING)
+            return (*newest, *(run for run in telling if run not in newest))[:count]
 
 
 class _Counting:
