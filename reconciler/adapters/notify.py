@@ -21,7 +21,7 @@ from reconciler.adapters.base.http import HttpClient
 from reconciler.core.ports.reporting import Reporter
 from reconciler.errors import ReconcilerError
 
-# How long a web hook should be given for each step of its answer, and a command for all of it.
+# How long a web hook and a command have, each for all that it does.
 NOTIFY_SECONDS: Final = 10.0
 # What waits to be sent when the watch ends still gets so long.
 _LEAVING_SECONDS: Final = 3.0
@@ -94,10 +94,13 @@ class WebHookSender:
         self._client = client
 
     def send(self, notice: Mapping[str, Any]) -> None:
-        """Post the notice; an answer that is no success counts as failure."""
+        """Post the notice, 10 s at most; an answer that is no success counts as failure."""
         try:
             status = self._client.post(
-                self._url, json.dumps(notice).encode(), content_type="application/json"
+                self._url,
+                json.dumps(notice).encode(),
+                content_type="application/json",
+                within_seconds=NOTIFY_SECONDS,
             )
         except ReconcilerError as error:
             raise _failed("the web hook", error.message) from None

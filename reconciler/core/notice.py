@@ -132,7 +132,7 @@ class Notices:
         models: tuple[str, ...] = (),
     ) -> Notice | None:
         self._waits_since, self._tries = None, 0
-        key = sameness(event, message, *models)
+        key = "\n".join((sameness(event, message), *models))
         if key == self._told:
             return None
         self._told = key
@@ -151,7 +151,7 @@ class Notices:
         if self._tries < _LASTING_TRIES or at_seconds - self._waits_since < _LASTING_SECONDS:
             return None
         # Why it waits may change with each try, as a network does that comes and goes.
-        key = sameness("waiting", *models)
+        key = "\n".join(("waiting", *models))
         if key == self._told:
             return None
         self._told = key

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from reconciler.adapters.base.http import HttpClient
 from reconciler.adapters.notify import CommandSender, Notifier, WebHookSender
@@ -180,12 +184,33 @@ def test_an_interrupt_is_nobodys_failure() -> None:
 
 
 def test_messages_are_the_same_whatever_they_measure() -> None:
-    """Sizes, times and names of runs differ with each try; names, lines and versions count."""
+    """Sizes, times and names of runs and requests differ with each try; names, lines and versions
+    count.
+    """
     assert sameness("12.5 GB of 30 GiB, in 3 s") == sameness("13 GB of 29.9 GiB, in 14 s")
     assert sameness("run 2026-a was cut short") == sameness("run 2026-b was cut short")
     assert sameness("at 2026-01-02T03:04:05+00:00") == sameness("at 2026-01-02T03:14:05+00:00")
-    assert sameness("model-7b: gone") != sameness("model-8b: gone")
+    first, next_one = (f"no (answer 401 Unauthorized, request {name})" for name in ("1-0f", "2-a"))
+    assert sameness(first) == sameness(next_one)
+    for names in (("model-7b", "model-8b"), ("Qwen3-8B", "Qwen3-70B"), ("phi-1.5B", "phi-2.5B")):
+        one, other = (sameness(f"{name}: gone") for name in names)
+        assert one != other
     assert sameness("home.yaml:3:5: no") != sameness("home.yaml:4:5: no")
+
+
+def test_a_long_name_takes_no_time_to_compare() -> None:
+    """A name may be as long as somebody likes, and of digits alone."""
+    began = time.monotonic()
+    assert sameness("7" * 100_000) == "7" * 100_000
+    assert time.monotonic() - began < 1
+
+
+def test_models_of_two_sizes_are_two_failures() -> None:
+    """A name that looks like a size is still the name of one model."""
+    told = Told()
+    for size in ("8B", "70B"):
+        assert told.run(Outcome.PARTIAL, failed=(size,), reasons=("gone",)) is not None
+        assert told.run(Outcome.PARTIAL, failed=(size,), reasons=("gone",)) is None
 
 
 def test_a_notice_says_all_in_one_line_too() -> None:
@@ -281,6 +306,38 @@ def test_who_cannot_be_told_is_one_warning_without_the_secret() -> None:
     assert [line.split("answered ")[1] for line in answers] == ["500", "302", "500"]
     assert len(heard.warnings) == 3 + 4
     assert not [line for line in heard.warnings if SECRET in line]
+
+
+def test_a_web_hook_that_drips_is_given_up() -> None:
+    """Whoever answers a byte at a time keeps nobody, and the next notice is sent all the same."""
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(100):
+                if over.wait(0.02):
+                    break
+                connection.sendall(b"x")
+
+    over = threading.Event()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        HttpClient(clock=SystemClock()) as client,
+    ):
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(Unreachable, match="no answer in time") as told:
+                client.post(url, b"{}", content_type="application/json", within_seconds=0.3)
+        finally:
+            over.set()
+            thread.join()
+        assert SECRET not in str(told.value)
+        with web_hook() as (well, posted):
+            client.post(well, b"{}", content_type="application/json", within_seconds=5)
+        assert len(posted) == 1
 
 
 def test_a_command_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from reconciler import __version__
 from reconciler.adapters.base.bandwidth import Bandwidth
 from reconciler.adapters.base.breaker import Breaker
 from reconciler.adapters.base.retry_after import told_to_wait_seconds
+from reconciler.adapters.base.time_limit import TimeLimit
 from reconciler.adapters.base.urls import (
     WebOrigin,
     legible,
@@ -183,13 +184,13 @@ class HttpClient:
                 answer.read(max_bytes=max_bytes) if answer.status < 400 else answer.read_failure()
             )
 
-    def post(self, url: str, body: bytes, *, content_type: str) -> int:
+    def post(self, url: str, body: bytes, *, content_type: str, within_seconds: float) -> int:
         """Send `body` to `url`, and give the answer's status; a redirect is not followed.
 
         The whole of `url` counts as secret, so that errors name its host alone.
 
         Raises:
-            Unreachable: no answer, whatever the reason.
+            Unreachable: no answer, whatever the reason; or its head did not come in time.
             Stalled: `url` is not one.
             UsageError: as `open`.
         """
@@ -199,11 +200,25 @@ class HttpClient:
             # Not chained: its words repeat the URL.
             raise Stalled("is not a URL we can post to") from None
         client = self._client(origin, shared=False)
-        headers = {"Accept-Encoding": "identity", "Content-Type": content_type}
-        with _translated(f"{origin.scheme}://{origin.host}", Unreachable, secret=url):
-            response = client.send(
-                client.build_request("POST", url, content=body, headers=headers), stream=True
-            )
+        headers = {
+            "Accept-Encoding": "identity",
+            "Content-Type": content_type,
+            # The next one connects anew, and so the limit on its time knows its socket.
+            "Connection": "close",
+        }
+        where = f"{origin.scheme}://{origin.host}"
+        with TimeLimit(within_seconds) as limit:
+            try:
+                with _translated(where, Unreachable, secret=url):
+                    heed = {"trace": limit.heed}
+                    request = client.build_request(
+                        "POST", url, content=body, headers=headers, extensions=heed
+                    )
+                    response = client.send(request, stream=True)
+            except Unreachable as error:
+                if limit.is_over:
+                    raise Unreachable(f"{where}: no answer in time", hint=_LATER) from error
+                raise
         response.close()
         return response.status_code
 

@@ -82,7 +82,6 @@ def _senders(settings: Settings, open_ones: ExitStack) -> Iterator[Sender]:
     if settings.notify_url:
         # Loading the library takes long; this waits for a watch that needs it.
         from reconciler.adapters.base.http import HttpClient
-        from reconciler.adapters.notify import NOTIFY_SECONDS
 
-        client = HttpClient(clock=SystemClock(), read_timeout_seconds=NOTIFY_SECONDS)
+        client = HttpClient(clock=SystemClock())
         yield WebHookSender(settings.notify_url, open_ones.enter_context(client))
