@@ -7,6 +7,7 @@ resync interval, never more.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,11 +35,10 @@ _DRIFT = (Reason.CONFIG, Reason.MODELS)
 _CHANGING = (Outcome.APPLIED, Outcome.PARTIAL)
 # Files that others copy here change all the while: the folder must hold still first.
 _STILL_SECONDS = 1.0
-# A save that comes during a pass, or so soon after one, is often one of many: the files must hold
-# still for a moment, but are not waited for longer than that.
-_SOON_SECONDS = 0.5
+# A save that comes during a pass, or right after one, is often one of many: until so long after the
+# pass the files must hold still for a moment.
 _MOMENT_SECONDS = 0.3
-_LONGEST_SECONDS = 2.0
+_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,7 @@ class _Loop:
         self._looked = Contents(manifest="", lock="")
         self._models_moved_at = clock.monotonic()
         self._wanted_moved_at = clock.monotonic()
-        self._wanted_since: float | None = None
-        self._ended_at: float | None = None
+        self._ended_at = -math.inf
         self._was_paused = False
 
     def run(self) -> None:
@@ -133,7 +132,7 @@ class _Loop:
                 continue
             self._was_paused = False
             self._listener.began(reason)
-            self._pass(found, reason)
+            self._pass(found)
 
     def _look(self) -> Contents:
         found, before = self._watched.contents(), self._looked
@@ -142,16 +141,12 @@ class _Loop:
             self._models_moved_at = now
         if (found.manifest, found.lock) != (before.manifest, before.lock):
             self._wanted_moved_at = now
-            if self._wanted_since is None:
-                self._wanted_since = now
         self._looked = found
         return found
 
     def _due(self, found: Contents) -> Reason | None:
         now = self._clock.monotonic()
         reason = why(found, self._seen, heeds_drift=now >= self._drift_at)
-        if reason not in _WANTED:
-            self._wanted_since = None
         is_due = now >= self._next_at
         if reason is not None and now < self._still_at(reason) and not is_due:
             reason = None
@@ -163,15 +158,13 @@ class _Loop:
         """Give the moment from which what changed is held to be whole."""
         if reason is Reason.MODELS:
             return self._models_moved_at + _STILL_SECONDS
-        since, ended_at = self._wanted_since, self._ended_at
-        if reason not in _WANTED or since is None or ended_at is None:
-            return 0.0
-        if since > ended_at + _SOON_SECONDS:
-            return 0.0
-        return min(self._wanted_moved_at + _MOMENT_SECONDS, since + _LONGEST_SECONDS)
+        if reason in _WANTED:
+            return min(self._wanted_moved_at + _MOMENT_SECONDS, self._ended_at + _AFTER_SECONDS)
+        return -math.inf
 
-    def _pass(self, found: Contents, reason: Reason) -> None:
-        self._wanted_since = None
+    def _pass(self, found: Contents) -> None:
+        # Whatever woke it: it sets right what others changed as well.
+        changed = why(found, self._seen, heeds_drift=True)
         try:
             results = self._watched.run_pass()
         except ReconcilerError as error:
@@ -186,7 +179,7 @@ class _Loop:
             return
         self._seen = _settled(found, self._look(), results)
         self._ended_at = self._clock.monotonic()
-        self._count_fights(reason, results)
+        self._count_fights(changed, results)
         last = results[-1]
         retry = any(model not in last.prepared.held for model in last.report.waiting)
         self._plan_next(retry=retry, opens_in_seconds=last.prepared.opens_in_seconds)
@@ -211,16 +204,16 @@ class _Loop:
         if retry:
             self._reporter.say(f"trying again in {pause:.0f} s")
 
-    def _count_fights(self, reason: Reason, results: Sequence[RunResult]) -> None:
+    def _count_fights(self, changed: Reason | None, results: Sequence[RunResult]) -> None:
         """Two who set the same thing right, each in his way, would else never come to rest."""
         undone = any(result.report.outcome in _CHANGING for result in results)
-        is_fight = undone and reason in _DRIFT
+        is_fight = undone and changed in _DRIFT
         self._fights = self._fights + 1 if is_fight else 0
         more = self._fights - _PATIENT_FIGHTS
         self._drift_at = self._clock.monotonic() + (_patience(more) if more > 0 else 0)
         if more == 1:
             self._reporter.warn(
-                f"somebody keeps undoing what is set right here: {reason}",
+                f"somebody keeps undoing what is set right here: {changed}",
                 "see what else writes there; it is answered less and less often",
             )
 
@@ -236,7 +229,7 @@ class _Loop:
         reason = why(found, self._seen, heeds_drift=True)
         if reason is not None:
             # It waits until it holds still, and what others changed until it is answered.
-            answered_at = self._drift_at if reason in _DRIFT else 0.0
+            answered_at = self._drift_at if reason in _DRIFT else -math.inf
             moments.append(max(self._still_at(reason), answered_at))
         return max(min(moments) - self._clock.monotonic(), 0)
 
@@ -263,7 +256,7 @@ def _settled(found: Contents, now: Contents, results: Sequence[RunResult]) -> Co
         locks = [text for item in prepared for text in _locks_of(item)]
         lock = now.lock if now.lock in map(_digest, locks) else lock
     if now.config != config:
-        configs = [text for item in prepared for text in _configs_of(item)]
+        configs = [text for result in results for text in _configs_of(result)]
         config = now.config if now.config in map(_digest, configs) else config
     # What we placed, and what somebody changed meanwhile, cannot be told apart here: the next
     # resync sees the latter.
@@ -276,8 +269,10 @@ def _locks_of(prepared: Prepared) -> tuple[bytes | None, ...]:
     return prepared.lock_before, render_lock(prepared.pins_after.lock)
 
 
-def _configs_of(prepared: Prepared) -> tuple[bytes | None, ...]:
-    return prepared.plan.config_before, prepared.plan.config_after
+def _configs_of(result: RunResult) -> tuple[bytes | None, ...]:
+    # What a file says of itself may have been known only once it was here.
+    plan = result.carried_out or result.prepared.plan
+    return plan.config_before, plan.config_after
 
 
 def _digest(data: bytes | None) -> str:

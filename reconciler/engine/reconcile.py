@@ -248,8 +248,10 @@ def settle(host: Host, options: Options) -> None:
         host.reporter.warn(told)
 
 
-def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -> RunReport:
-    """Do what the plan says, in its fixed order, and tell what came of it.
+def apply(
+    host: Host, prepared: Prepared, report: RunReport, options: Options
+) -> tuple[RunReport, Plan]:
+    """Do what the plan says, in its fixed order; tell what came of it, and the plan as it was then.
 
     Raises:
         Refused: the plan is refused, or the lock changed since it was made.
@@ -275,7 +277,7 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
     # Fetching may have taken hours: the config, the disk and the container are looked at again.
     observed, plan = look_again()
     if rollout_waits_seconds(plan, observed.runtime, host):
-        return kept_waiting(report, plan, fetched)
+        return kept_waiting(report, plan, fetched), plan
     drained = drain(host, reach_of(plan, observed.runtime))
     while drained.waited_seconds:
         # So may the requests in flight. While all is looked at, new ones may come.
@@ -294,7 +296,7 @@ def apply(host: Host, prepared: Prepared, report: RunReport, options: Options) -
     if not result.problem:
         learn(host, plan.ledger_after)
         keep_headers(host, prepared.observed.on_disk)
-    return reported(report, plan, fetched, result)
+    return reported(report, plan, fetched, result), plan
 
 
 def _refuse(plan: Plan) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from reconciler.core.lock import Pin
 from reconciler.core.manifest import Manifest
 from reconciler.core.names import ModelId
+from reconciler.core.plan import Plan
 from reconciler.core.runs import Outcome, RunReport, SyncMode
 from reconciler.core.sync_mode import DONE, TELLING, Decision, changed_models, choose_mode
 from reconciler.engine.full_sync import check_everything
@@ -23,10 +24,14 @@ from reconciler.errors import Interrupted, ReconcilerError, Refused, UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What was decided, and what came of it. `newer` are pins of tracked models that could move."""
+    """What was decided, and what came of it. `newer` are pins of tracked models that could move.
+
+    `carried_out` is the plan as it was made again with the files here; None: nothing was done.
+    """
 
     prepared: Prepared
     report: RunReport
+    carried_out: Plan | None = None
     newer: Mapping[ModelId, Pin] = field(default_factory=dict)
 
 
@@ -68,6 +73,7 @@ def run_looked(
     started = host.clock.now()
     began = host.clock.monotonic()
     newer: Mapping[ModelId, Pin] = {}
+    carried_out: Plan | None = None
     report = RunReport(
         run=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
         started_at=started.isoformat(),
@@ -87,7 +93,7 @@ def run_looked(
         decision = _decide(host, prepared, options)
         report = replace(report, mode=decision.mode, mode_reason=decision.reason)
         if approve(prepared):
-            report = apply(host, prepared, report, options)
+            report, carried_out = apply(host, prepared, report, options)
             if report.outcome in DONE:
                 full = decision.mode is SyncMode.FULL
                 findings = _check(host, prepared, options) if full else ()
@@ -99,7 +105,7 @@ def run_looked(
         else:
             report = replace(report, outcome=Outcome.DECLINED)
         report = finished()
-        return RunResult(prepared=prepared, report=report, newer=newer)
+        return RunResult(prepared=prepared, report=report, carried_out=carried_out, newer=newer)
     except (Refused, UsageError) as error:
         report = replace(report, outcome=Outcome.REFUSED, message=error.message)
         raise

@@ -161,7 +161,7 @@ def test_pause_before_the_first_run_holds_the_first_pass(host: Sandbox) -> None:
 
 def test_pass_under_way_is_finished_first(host: Sandbox) -> None:
     """Whoever pauses amid a pass gets that pass whole, and none after it."""
-    host.add_repo("acme/chat-GGUF", size=400_000)
+    host.add_repo("acme/chat-GGUF", size=1_200_000)
     slow = Fault(effect=Slow(bytes_per_second=1_000_000), path="*.gguf", origin="cdn", times=None)
     host.hub.faults.add(slow)
     host.write_manifest(CHAT)

@@ -376,6 +376,26 @@ def test_manifest_half_written_removes_nothing(watched: Watched) -> None:
     watched.serves(number)
 
 
+def test_model_that_is_added_wakes_nothing_else(tmp_path: Path) -> None:
+    """A new entry gets what its file says once that is here, and this is no edit by somebody."""
+    with running_hub() as hub:
+        host = Sandbox(home=tmp_path / "host", hub=hub)
+        models = {name: f"  {name}: {{source: 'acme/{name}-GGUF:Q4_K_M'}}\n" for name in MODELS[:2]}
+        for seed, name in enumerate(models):
+            host.add_repo(f"acme/{name}-GGUF", seed=seed)
+        host.write_manifest(models["chat"])
+        with logged(host) as log:
+            serves(host, "chat-Q4_K_M.gguf")
+            wait_for(log.is_at_rest, "the end of the first pass")
+            host.write_manifest("".join(models.values()))
+            serves(host, "code-Q4_K_M.gguf")
+            wait_for(log.is_at_rest, "the end of the second pass")
+            host.write_manifest("".join(models.values()).replace("'}", "', serve: {ttl: 5}}"))
+            serves(host, "ttl: 5")
+    assert host.config.read_text().count("capabilities:") == 2
+    assert log.reasons() == [Reason.START, Reason.MANIFEST, Reason.MANIFEST]
+
+
 def test_saves_are_seen_without_events(tmp_path: Path) -> None:
     """With RECONCILER_POLL=on the system is asked for no events, and a save is followed all the
     same, in a folder that is made anew as well.

@@ -121,7 +121,7 @@ def test_one_burst_is_told_once_it_pauses_or_has_lasted_long(
         while not watch.wake.is_set():
             noise.write_text("more")
         watch.wake.clear()
-        monkeypatch.setattr(events, "_LONGEST_BURST_SECONDS", 0.5)
+        monkeypatch.setattr(events, "_LONGEST_BURST_MS", 500)
         while not watch.wake.is_set():
             file.write_text("more")
 
@@ -252,12 +252,12 @@ def test_system_that_gives_no_events_is_looked_at_instead(
     """Where the system's limit of watches is reached, changes are looked for now and then, and a
     person is told what to do about it, once.
     """
-    import watchfiles
+    from watchfiles import _rust_notify
 
     def no_watches_left(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(watchfiles, "watch", no_watches_left)
+    monkeypatch.setattr(_rust_notify, "RustNotify", no_watches_left)
     with Watch(whole(tmp_path), pace=OFTEN) as watch:
         for number in range(3):
             (tmp_path / "a").write_text("a" * number)
@@ -275,16 +275,16 @@ def test_what_is_edited_by_hand_is_watched_before_the_models(
     """With too few watches for all folders the near ones have theirs, and the far ones are looked
     at now and then.
     """
-    import watchfiles
+    from watchfiles import _rust_notify
 
-    real = watchfiles.watch
+    real = _rust_notify.RustNotify
 
-    def two_at_most(*folders: str, **options: object) -> object:
+    def two_at_most(folders: list[str], **options: object) -> object:
         if len(folders) > 2:
             raise OSError("OS file watch limit reached")
-        return real(*folders, **options)  # type: ignore[arg-type]
+        return real(folders, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(watchfiles, "watch", two_at_most)
+    monkeypatch.setattr(_rust_notify, "RustNotify", two_at_most)
     near, far = tmp_path / "near", [tmp_path / f"far{number}" for number in range(3)]
     for folder in (near, *far):
         folder.mkdir()

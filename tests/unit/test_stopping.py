@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event, Lock
 
 import pytest
 
@@ -64,6 +65,36 @@ def test_second_signal_ends_at_once() -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+def test_end_comes_though_nobody_reads_the_line_that_tells_of_it() -> None:
+    """The terminal, or what the log was piped to, has gone before."""
+    process = hanging("text", 0.1)
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(timeout=5) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_hang_up_may_wait_for_what_the_main_thread_holds() -> None:
+    """The wish to wake takes a lock, which the main thread may hold at the instant of the signal:
+    heard there, it would wait for itself for ever.
+    """
+    guard, got_it, done = Lock(), [], Event()
+
+    def on_hang_up() -> None:
+        got_it.append(guard.acquire(timeout=5))
+        done.set()
+
+    with ending_in_time(as_json=False, on_hang_up=on_hang_up):
+        with guard:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert done.wait(10)
+    assert got_it == [True]
 
 
 def test_other_signals_end_nothing_and_after_the_block_none_does() -> None:

@@ -83,6 +83,26 @@ def test_place_that_is_not_known_yet_is_looked_for_again(
             other.take(late)
 
 
+def test_place_moves_with_the_models_of_another_container(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A pass that finds them elsewhere takes the watch's place along: the pause that is ordered
+    there holds, and the old place is free; where another watch has it, it stays where it was.
+    """
+    (tmp_path / "new" / ".reconciler").mkdir(parents=True)
+    elsewhere = replace(settings, models_dir=tmp_path / "new")
+    with WatchPost(Heard()) as post, WatchPost(Heard()) as other:
+        post.take(settings)
+        post.keep(tmp_path / "new" / ".reconciler")
+        other.take(settings)
+        assert post.paused() is None
+        pause = order(elsewhere)
+        assert post.paused() == pause
+        with pytest.raises(LockHeld):
+            other.keep(tmp_path / "new" / ".reconciler")
+        assert other.paused() is None
+
+
 def test_begin_and_end_are_told_once(settings: Settings) -> None:
     """Looked at as often as the loop likes; another end is told anew, one that has come is none."""
     heard = Heard()

@@ -85,7 +85,8 @@ class RunLock:
 
     def _sign(self, now: datetime) -> None:
         own_like(self._path, self._path.parent)
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": now.isoformat()}
+        since = now.isoformat(timespec="seconds")
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "started_at": since}
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, json.dumps(owner).encode() + b"\n", 0)
 

@@ -12,8 +12,9 @@ from typing import Final
 from reconciler.core.watching import Spot
 
 # A burst that never pauses is told after so long all the same.
-_LONGEST_BURST_SECONDS: Final = 2.0
+_LONGEST_BURST_MS: Final = 2000
 _SHORTEST_STEP_MS: Final = 10
+_FOR_EVER: Final = 0
 
 
 class Events:
@@ -48,43 +49,41 @@ class Events:
         Raises:
             Exception: the system has no watches left, a folder is not there or may not be read.
         """
-        import watchfiles
+        # What the library's own `watch` is made of, which would come back to us at each step.
+        from watchfiles._rust_notify import RustNotify
 
         self._spots, self._is_stale = spots, False
-        batches = watchfiles.watch(
-            *folders,
-            recursive=False,
-            # It would let pass nothing while others are busy, and so show no end of a burst.
-            watch_filter=None,
-            step=self._step_ms,
-            debounce=int(_LONGEST_BURST_SECONDS * 1000),
-            rust_timeout=self._step_ms,
-            yield_on_timeout=True,
-            stop_event=until,
-            raise_interrupt=False,
-            # What WATCHFILES_FORCE_POLLING says is nothing to us: we look for ourselves.
+        with RustNotify(
+            list(folders),
+            debug=False,
+            # We look for ourselves.
             force_polling=False,
+            poll_delay_ms=0,
+            recursive=False,
             # It would keep every other error to itself as well, such as that of too few watches.
             ignore_permission_denied=False,
-        )
-        began_at: float | None = None
-        waits = True
-        for changes in batches:
-            if waits:
-                # Its first answer, be it a time-out, shows that the watch is on.
-                waits = False
-                self.heard.update(folders)
-                is_on()
-            is_news = sum(self._concerns(path) for _, path in changes) > 0
-            if is_news and began_at is None:
-                began_at = time.monotonic()
-            if began_at is None:
-                continue
-            if not is_news or time.monotonic() - began_at >= _LONGEST_BURST_SECONDS:
-                began_at = None
-                self._tell()
-                if self._is_stale:
+        ) as watcher:
+            self.heard.update(folders)
+            is_on()
+            began_at: float | None = None
+            while True:
+                limit_ms = _FOR_EVER if began_at is None else self._step_ms
+                changes = watcher.watch(_LONGEST_BURST_MS, self._step_ms, limit_ms, until)
+                if changes in ("stop", "signal"):
                     return
+                # What is busy and concerns nobody must not hide the end of a burst.
+                paths = [] if isinstance(changes, str) else [path for _, path in changes]
+                is_news = sum(map(self._concerns, paths)) > 0
+                now = time.monotonic()
+                if is_news and began_at is None:
+                    began_at = now
+                if began_at is None:
+                    continue
+                if not is_news or (now - began_at) * 1000 >= _LONGEST_BURST_MS:
+                    began_at = None
+                    self._tell()
+                    if self._is_stale:
+                        return
 
     def _concerns(self, path: str) -> bool:
         """Count what happened, and say whether it is worth a look."""

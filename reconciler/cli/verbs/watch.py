@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from threading import Event
-from types import FrameType
 
 from reconciler.adapters.system_clock import SystemClock
 from reconciler.cli.console import Console
@@ -39,9 +36,14 @@ def _run(options: Namespace, settings: Settings, console: Console) -> None:
     _expect_folder(settings)
     expect_repository(settings)
     wake, hung_up = Event(), Event()
+
+    def hang_up() -> None:
+        hung_up.set()
+        wake.set()
+
     with ExitStack() as whole:
-        whole.enter_context(ending_in_time(as_json=settings.log_format == "json"))
-        whole.enter_context(_heeding_hang_up(wake, hung_up))
+        as_json = settings.log_format == "json"
+        whole.enter_context(ending_in_time(as_json=as_json, on_hang_up=hang_up))
         operation = Operation(console, tells_all=settings.verbose)
         post = whole.enter_context(WatchPost(console))
         post.take(settings)
@@ -49,10 +51,11 @@ def _run(options: Namespace, settings: Settings, console: Console) -> None:
         web.take(settings)
         whole.enter_context(operation)
         while True:
-            hung_up.clear()
             with operation.under(settings), lock_keeper(settings, operation.console) as keepers:
                 hearing = Listeners((*web.listeners, *operation.listeners, *keepers))
                 _watch(settings, operation, hearing, post, wake=wake, ends=hung_up)
+            # Before they are read: who asks from here on is heard once more.
+            hung_up.clear()
             settings = _read_again(options, settings, console, post, web)
 
 
@@ -84,7 +87,7 @@ def _watch(
             Watched(
                 contents=look,
                 run_pass=WatchPass(
-                    settings, console, operation.clock, eyes=eyes, listener=listener
+                    settings, console, operation.clock, eyes=eyes, post=post, listener=listener
                 ).run,
                 paused=post.paused,
                 pull=puller(settings, console),
@@ -106,21 +109,6 @@ def _expect_folder(settings: Settings) -> None:
         raise UsageError(
             f"the manifest's folder {folder} is not there", hint="name the manifest with -m PATH"
         )
-
-
-@contextmanager
-def _heeding_hang_up(wake: Event, hung_up: Event) -> Iterator[None]:
-    """Let SIGHUP end the loop at its next boundary, for the settings to be read again."""
-
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
-        hung_up.set()
-        wake.set()
-
-    before = signal.signal(signal.SIGHUP, hang_up)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def _read_again(

@@ -13,6 +13,7 @@ from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style
 from reconciler.cli.verbs.reconcile import pass_options
 from reconciler.cli.watching.contents import Eyes
+from reconciler.cli.watching.post import WatchPost
 from reconciler.cli.watching.repeats import Repeats
 from reconciler.cli.wiring import load_manifest, locked_host
 from reconciler.core.ports.clock import Clock
@@ -24,7 +25,7 @@ from reconciler.engine.tracking import move_tracked_pins
 
 
 class WatchPass:
-    """Runs passes for a watch; `eyes` learn where to look, and `listener` hears of each run."""
+    """Runs passes for a watch; `eyes` and `post` learn where, and `listener` hears of each run."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class WatchPass:
         clock: Clock,
         *,
         eyes: Eyes,
+        post: WatchPost,
         listener: Listener,
     ) -> None:
         """`clock` is what is waited by. Where the log is JSON, stdout has no text for people."""
@@ -41,6 +43,7 @@ class WatchPass:
         self._clock = clock
         self._prints = not settings.json and settings.log_format != "json"
         self._eyes = eyes
+        self._post = post
         self._listener = listener
 
     def run(self) -> tuple[RunResult, ...]:
@@ -49,6 +52,7 @@ class WatchPass:
         manifest = load_manifest(settings)
         with locked_host(settings, self._console, clock=self._clock) as host:
             self._eyes.note(host)
+            self._post.keep(host.state)
             allowed = replace(pass_options(settings), commit=manifest_commit(settings))
             result = run_once(host, manifest, allowed, approve=self._approve)
             self._show(result, stays="the manifest must change first")
@@ -65,11 +69,23 @@ class WatchPass:
             reason = prepared.ledger.stalled_reason
             self._console.warn(f"not tried again until it changes: {reason}")
             return False
-        if not prepared.plan.is_empty and self._prints:
+        shows = self._prints and not prepared.plan.is_empty
+        self._tell_of_stalled(prepared, are_shown=shows)
+        if shows:
             style = Style(sys.stdout, no_color=self._settings.no_color)
             text = render_plan(prepared.plan, prepared.observed.runtime, prepared.ledger, style)
             self._console.print_once(f"{text}\n")
         return True
+
+    def _tell_of_stalled(self, prepared: Prepared, *, are_shown: bool) -> None:
+        """Say who cannot be applied and why, where no plan that is printed does."""
+        for model, stall in prepared.plan.stalled.items():
+            word = "waits" if stall.waiting else "is stalled"
+            message = f"{model} {word}: {stall.reason}"
+            if are_shown:
+                self._console.count_as_told(message, stall.hint)
+            else:
+                self._console.warn(message, stall.hint)
 
     def _show(self, result: RunResult, *, stays: str) -> None:
         self._listener.ended(result)

@@ -17,7 +17,7 @@ from reconciler.cli.wiring import find_models_dir
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.reading.pause_text import in_words
 from reconciler.core.watching import Pause
-from reconciler.errors import ReconcilerError
+from reconciler.errors import LockHeld, ReconcilerError
 
 
 def make_state(settings: Settings, reporter: Reporter) -> Path:
@@ -103,23 +103,33 @@ class WatchPost:
             LockHeld: another watch has it; what was held stays held.
         """
         try:
-            state = make_state(settings, _Muted(self._reporter))
-            folder = make_watch_folder(state)
+            self.keep(make_state(settings, _Muted(self._reporter)))
+        except LockHeld:
+            raise
         except ReconcilerError:
             # The pass that comes has the words for it.
-            self._settings = settings
-            return
-        if folder != self.folder:
-            lock = WatchLock(
-                folder, timeout_seconds=0, clock=SystemClock(), reporter=self._reporter
-            )
-            with ExitStack() as held:
-                held.enter_context(lock)
-                self._held.close()
-                self._held = held.pop_all()
-            self.folder = folder
-            self._pauses = PauseFile(state, self._reporter)
+            pass
         self._settings = settings
+
+    def keep(self, state: Path) -> None:
+        """Hold the place in this state folder, in place of the one that is held.
+
+        A container that is made anew may have its models elsewhere than the one before.
+
+        Raises:
+            LockHeld: another watch has it; what was held stays held.
+            ReconcilerError: what belongs there cannot be written.
+        """
+        folder = make_watch_folder(state)
+        if folder == self.folder:
+            return
+        lock = WatchLock(folder, timeout_seconds=0, clock=SystemClock(), reporter=self._reporter)
+        with ExitStack() as held:
+            held.enter_context(lock)
+            self._held.close()
+            self._held = held.pop_all()
+        self.folder = folder
+        self._pauses = PauseFile(state, self._reporter)
 
     def paused(self) -> Pause | None:
         """Give the pause that holds now; its begin and its end are told once. Raises `LockHeld`."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Behind these stands somebody who did something, and wants to hear what comes of it.
 _ASKED = frozenset({Reason.START, Reason.MANIFEST, Reason.LOCK, Reason.RESUMED})
-# A series of failures of one is no series: what ended it speaks for itself.
+# A series of failures of one is no series: what was applied after it speaks for itself.
 _SERIES = 2
 
 
@@ -51,6 +51,10 @@ class Repeats:
         """One line that a person should act on, and the next step."""
         if self._is_new(message, hint):
             self._console.warn(message, hint)
+
+    def count_as_told(self, message: str, hint: str = "") -> None:
+        """Say nothing, nor in the passes that follow: people were shown it otherwise."""
+        self._is_new(message, hint)
 
     def fail(self, message: str, hint: str) -> None:
         """As `Console.fail`."""
@@ -96,6 +100,8 @@ class Repeats:
             series, self._failures = self._failures, 0
             if series >= _SERIES:
                 self._console.say(f"it is well again, after {series} tries that failed")
+            elif series and result.report.outcome is Outcome.IN_SYNC:
+                self._console.say("it is well again")
         elif result.report.outcome is not Outcome.DECLINED:
             self._failures += 1
 
