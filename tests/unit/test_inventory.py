@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.schema import SCHEMA_VERSION
+from reconciler.core.generations import Generation
 from reconciler.core.ledger import Ledger, LedgerModel
 from reconciler.core.names import ModelId
 from reconciler.core.rollout import Rollout
@@ -266,11 +267,26 @@ def test_first_runs_at_the_same_time_make_one_inventory(tmp_path: Path) -> None:
 
 
 def test_newest_runs_come_first(tmp_path: Path) -> None:
-    """Runs are told newest first, and no more than asked for."""
+    """Runs are told newest first, and no more than asked for. One that ran while the clock was
+    years ahead has its place among them: it would stay the last one until that day.
+    """
     with open_inventory(tmp_path) as inventory:
-        for number in (2, 1, 3):
-            inventory.record_run(RunReport(run=f"r{number}", started_at=f"2026-01-0{number}"))
+        for number, year in ((1, 2026), (2, 2038), (3, 2026)):
+            inventory.record_run(RunReport(run=f"r{number}", started_at=f"{year}-01-01"))
         assert [report.run for report in inventory.last_runs(2)] == ["r3", "r2"]
+
+
+def test_runs_of_years_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch runs every few minutes: the oldest runs are dropped, but for those that made a
+    generation that is still kept.
+    """
+    monkeypatch.setattr("reconciler.adapters.store.inventory._MOST_RUNS", 3)
+    with open_inventory(tmp_path) as inventory:
+        made = Generation(run="r1", applied_at="2026", lock_digest="l", config_digest="c")
+        inventory.end_rollout(Ledger(), made)
+        for number in range(1, 7):
+            inventory.record_run(RunReport(run=f"r{number}", started_at="2026"))
+        assert [report.run for report in inventory.last_runs(9)] == ["r6", "r5", "r4", "r1"]
 
 
 @pytest.fixture

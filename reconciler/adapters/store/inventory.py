@@ -40,6 +40,8 @@ from reconciler.core.runs import (
 from reconciler.errors import InventoryDamaged, ReconcilerError
 
 _PATIENCE_SECONDS = 30.0
+# A watch records one every few minutes: these are months, in some megabytes.
+_MOST_RUNS = 10_000
 
 
 class Inventory:
@@ -188,12 +190,17 @@ class Inventory:
         self._save("check", begun_at.isoformat() if begun_at is not None else None)
 
     def record_run(self, report: RunReport) -> None:
-        """Keep what a run did, and write it beside the inventory."""
+        """Keep what a run did, and write it beside the inventory; very old ones are dropped."""
         document = report_to_json(report)
         with self._translated(), self._database:
             self._database.execute(
                 "INSERT OR REPLACE INTO run (run, started_at, outcome, report) VALUES (?, ?, ?, ?)",
                 (report.run, report.started_at, report.outcome, json.dumps(document)),
+            )
+            self._database.execute(
+                "DELETE FROM run WHERE rowid <= (SELECT max(rowid) FROM run) - ?"
+                " AND run NOT IN (SELECT run FROM generation)",
+                (_MOST_RUNS,),
             )
         with translated(self._last_sync, "writing"):
             text = json.dumps({"format_version": REPORT_FORMAT, **document}, indent=2) + "\n"
@@ -202,14 +209,17 @@ class Inventory:
     def last_runs(
         self, count: int, *, outcomes: Collection[Outcome] = (), mode: SyncMode | None = None
     ) -> tuple[RunReport, ...]:
-        """Give the newest `count` runs, newest first; with one of `outcomes`, in `mode`."""
+        """Give the newest `count` runs, newest first; with one of `outcomes`, in `mode`.
+
+        The newest is the one recorded last, whatever the clock said when it ran.
+        """
         tests = [f"outcome IN ({', '.join('?' * len(outcomes))})"] if outcomes else []
         tests += ["mode = ?"] if mode is not None else []
         where = f"WHERE {' AND '.join(tests)} " if tests else ""
         asked = [*outcomes, *([mode] if mode is not None else []), count]
         with self._translated():
             rows = self._database.execute(
-                f"SELECT report FROM run {where}ORDER BY started_at DESC, run DESC LIMIT ?",  # noqa: S608 - nothing in it was given
+                f"SELECT report FROM run {where}ORDER BY rowid DESC LIMIT ?",  # noqa: S608 - nothing in it was given
                 asked,
             ).fetchall()
             return tuple(report_from_json(json.loads(row[0])) for row in rows)
