@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 from tests.support.watching import Log, logged
 
 _BEFORE_IT_RESTS_SECONDS = 60.0
-_APART_SECONDS = 0.6
+_APART_SECONDS = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,18 @@ def test_what_each_pass_would_repeat_is_said_once(host: Sandbox, manager: Manage
     assert len(well) == 1
 
 
+def test_who_mends_a_manifest_hears_that_it_is_well(host: Sandbox, manager: Manager) -> None:
+    """Where a mended manifest leaves nothing to do, one line says so, after one failure too."""
+    with logging(host) as (_, entries):
+        manager.wait_for("STATUS", "last: applied")
+        host.manifest.write_text("version: 1\nmodels: [\n")
+        manager.wait_for("STATUS", "last: failed")
+        host.write_manifest(CHAT)
+        manager.wait_for("STATUS", "last: in sync")
+    messages = [entry["message"] for entry in entries]
+    assert messages.count("it is well again") == 1, messages
+
+
 def test_a_model_that_stays_missing_is_told_once(host: Sandbox, manager: Manager) -> None:
     """What a plan of a watch lacks is said with its first pass, and not with each that follows."""
     host.settings["RECONCILER_RESYNC"] = "0.05"
@@ -171,6 +183,27 @@ def test_a_model_that_stays_missing_is_told_once(host: Sandbox, manager: Manager
     assert out.count("1 added") == 1
     assert out.count("acme/gone-GGUF") <= 2, out
     assert err.count("acme/gone-GGUF") <= 1, err
+
+
+def test_a_model_that_cannot_be_had_is_told_without_a_plan(host: Sandbox, manager: Manager) -> None:
+    """Where no plan is printed (nothing to do, or a log of objects) a stalled model is one warning,
+    with its reason and the next step, and not one for each pass.
+    """
+    host.settings["RECONCILER_RESYNC"] = "0.05"
+    host.apply()
+    host.write_manifest(CHAT + "  gone:\n    source: acme/gone-GGUF:Q4_K_M\n")
+    with watching(host) as process:
+        for _ in range(5):
+            manager.wait_for("STATUS", "resting")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert err.count("warning: gone is stalled: acme/gone-GGUF") == 1, err
+    with logging(host) as (_, entries):
+        for _ in range(5):
+            manager.wait_for("STATUS", "resting")
+    told = [entry for entry in entries if "gone is stalled" in entry["message"]]
+    assert [entry["level"] for entry in told] == ["warning"]
+    assert "HF_TOKEN" in told[0]["hint"]
 
 
 def keep_notices(host: Sandbox) -> Callable[[], list[dict[str, Any]]]:
