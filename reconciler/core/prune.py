@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from reconciler.core.keeping import Leftover, TrashedRun, expired
 from reconciler.core.rollout import Rollout
+
+# A partial download that nobody has written to for so long is not waited for any more.
+STALE_SECONDS: Final = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

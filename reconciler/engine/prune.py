@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from reconciler.core.actions import EmptyTrash
-from reconciler.core.keeping import expired
+from reconciler.core.names import Sha256
 from reconciler.core.plan import Plan
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.store import Inventory, ModelsFolder
-from reconciler.core.prune import PruneLimits, PrunePlan, plan_prune
+from reconciler.core.prune import STALE_SECONDS, PruneLimits, PrunePlan, plan_prune
 from reconciler.engine.host import Host
 from reconciler.errors import ReconcilerError
 
@@ -43,15 +44,20 @@ def make_room(plan: Plan, host: Host) -> None:
     _empty((item.run for item in plan.actions if isinstance(item, EmptyTrash)), host.folder)
 
 
-def drop_old_trash(host: Host) -> None:
-    """Empty what has been in the trash for its time to live; what cannot go is only told."""
+def drop_old(host: Host, wanted: Collection[Sha256]) -> None:
+    """Delete what was kept for its time: old trash, and stale downloads of what is not `wanted`.
+
+    What cannot go is only told.
+    """
+    limits = PruneLimits(trash_seconds=host.trash_ttl_seconds, partials_seconds=STALE_SECONDS)
     try:
-        old = expired(
-            host.folder.trashed_runs(), now=host.clock.now(), ttl_seconds=host.trash_ttl_seconds
-        )
-        _empty((item.run for item in old), host.folder)
+        plan = prepare_prune(host.folder, host.inventory, host.clock, limits)
+        unwanted = tuple(item for item in plan.partials if item.name not in wanted)
+        carry_out_prune(host.folder, replace(plan, partials=unwanted))
     except ReconcilerError as error:
-        host.reporter.warn(f"the trash could not be emptied: {error.message}", error.hint)
+        host.reporter.warn(
+            f"what is kept beside the models could not be emptied: {error.message}", error.hint
+        )
 
 
 def _empty(runs: Iterable[str], folder: ModelsFolder) -> None:

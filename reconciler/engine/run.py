@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from reconciler.core.lock import Pin
 from reconciler.core.manifest import Manifest
-from reconciler.core.names import ModelId
+from reconciler.core.names import ModelId, Sha256
 from reconciler.core.plan import Plan
 from reconciler.core.runs import Outcome, RunReport, SyncMode
 from reconciler.core.sync_mode import DONE, TELLING, Decision, changed_models, choose_mode
@@ -17,7 +17,7 @@ from reconciler.engine.full_sync import check_everything
 from reconciler.engine.host import Host
 from reconciler.engine.newer import find_newer
 from reconciler.engine.prepared import Options, Prepared
-from reconciler.engine.prune import drop_old_trash
+from reconciler.engine.prune import drop_old
 from reconciler.engine.reconcile import apply, prepare, settle
 from reconciler.errors import Interrupted, ReconcilerError, Refused, UsageError
 
@@ -101,7 +101,7 @@ def run_looked(
                     newer, more = _follow(host, prepared, options, full=full)
                     findings += more
                 report = replace(report, findings=findings)
-                drop_old_trash(host)
+                drop_old(host, _digests((*prepared.lock.pins.values(), *newer.values())))
         else:
             report = replace(report, outcome=Outcome.DECLINED)
         report = finished()
@@ -170,6 +170,10 @@ def _kept_pins(prepared: Prepared) -> Mapping[ModelId, Pin]:
     """Give the pins that this run has not made itself just now."""
     before = prepared.pins_before.pins.pins
     return {key: pin for key, pin in prepared.lock.pins.items() if before.get(key) == pin}
+
+
+def _digests(pins: Iterable[Pin]) -> frozenset[Sha256]:
+    return frozenset(file.sha256 for pin in pins for file in pin.files)
 
 
 def _record(host: Host, report: RunReport) -> None:

@@ -22,7 +22,7 @@ from reconciler.cli.records import open_records
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted
 from reconciler.core.keeping import Leftover, TrashedRun
-from reconciler.core.prune import PruneLimits, PrunePlan
+from reconciler.core.prune import STALE_SECONDS, PruneLimits, PrunePlan
 from reconciler.core.sizes import human_bytes
 from reconciler.engine.prune import carry_out_prune, prepare_prune
 from reconciler.errors import UsageError
@@ -30,7 +30,6 @@ from reconciler.errors import UsageError
 FORMAT_VERSION: Final = 1
 _DECLINED: Final = 1
 _PENDING: Final = 3
-_STALE_SECONDS: Final = 7 * 86_400.0
 # Older than any clock: whatever is there, even if it was touched in a second to come.
 _ANY_AGE: Final = float("-inf")
 _SIZE_COLUMNS: Final = len("999.9 MB")
@@ -76,7 +75,7 @@ def _prune(
 
 
 def _limits(options: Namespace, settings: Settings) -> PruneLimits:
-    limits = PruneLimits(trash_seconds=settings.trash_ttl, partials_seconds=_STALE_SECONDS)
+    limits = PruneLimits(trash_seconds=settings.trash_ttl, partials_seconds=STALE_SECONDS)
     if options.partials_older_than is not None:
         try:
             age = parse_duration(options.partials_older_than)
