@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.support.asking import LLAMA_SERVER
 from tests.support.engine import NO_PROXY
 from tests.support.fakes import Heard
 from tests.support.fuse import Fuse, opened, run_killed, run_pass
-from tests.support.hub import running_hub
 from tests.support.llama_swap_process import local_llama_swap
 from tests.support.sandbox import Sandbox
 from tests.support.talking import Talking
@@ -25,13 +23,11 @@ CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Sandbox]:
-    """A host with one model to add."""
-    with running_hub() as hub:
-        host = Sandbox(home=tmp_path / "host", hub=hub)
-        host.add_repo("acme/chat-GGUF")
-        host.write_manifest(CHAT)
-        yield host
+def host(host: Sandbox) -> Sandbox:
+    """The host, with one model to add."""
+    host.add_repo("acme/chat-GGUF")
+    host.write_manifest(CHAT)
+    return host
 
 
 def talking(host: Sandbox, **more: Any) -> Talking:
