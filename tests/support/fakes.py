@@ -193,10 +193,6 @@ class FakeLlamaSwap(Runtime, Server):
             raise ServerUnreachable("no answer")
         return self.listed
 
-    def alias_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
     def version(self) -> str | None:
         """It does not say."""
         return None

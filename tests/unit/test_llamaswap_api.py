@@ -75,12 +75,11 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_the_newer_version_tells_models_from_aliases(config: Path) -> None:
-    """Aliases are left out of the IDs even where they are listed, and are given on their own."""
+    """Aliases are left out of the IDs even where they are listed."""
     with local_llama_swap(config, behave="2026") as url:
         server: Server = LlamaSwapServer(url)
         assert server.is_healthy()
         assert server.model_ids() == {"first", "org/second"}
-        assert server.alias_ids() == {"one", "eins"}
         assert server.version() == "250"
 
 
@@ -89,7 +88,6 @@ def test_the_older_version_lists_aliases_as_models(config: Path) -> None:
     with local_llama_swap(config, behave="2025") as url:
         server = LlamaSwapServer(url)
         assert server.model_ids() == {"first", "one", "eins", "org/second"}
-        assert server.alias_ids() == frozenset()
         assert server.version() == "173"
 
 
@@ -103,7 +101,7 @@ def test_the_key_is_sent_and_its_lack_is_said(config: Path) -> None:
             LlamaSwapServer(url).model_ids()
         assert "RECONCILER_LLAMA_SWAP_API_KEY" in caught.value.hint
         with pytest.raises(ServerUnreachable, match="does not accept our API key") as caught:
-            LlamaSwapServer(url, api_key="wr0ng").alias_ids()
+            LlamaSwapServer(url, api_key="wr0ng").model_ids()
         assert "wr0ng" not in str(caught.value) + caught.value.hint
         assert LlamaSwapServer(url, api_key="wr0ng").version() is None
 
@@ -179,8 +177,6 @@ def test_what_is_no_list_of_models_is_an_error(answer: Answer) -> None:
         server = LlamaSwapServer(url)
         with pytest.raises(ServerUnreachable, match="no list of models"):
             server.model_ids()
-        with pytest.raises(ServerUnreachable, match="no list of models"):
-            server.alias_ids()
         assert server.version() is None
 
 
@@ -200,7 +196,6 @@ def test_odd_entries_are_passed_over() -> None:
     with answering(lambda _path: (200, body)) as url:
         server = LlamaSwapServer(url)
         assert server.model_ids() == {"good", "plain", "odd", "worse"}
-        assert server.alias_ids() == {"a"}
     with answering(lambda _path: (200, b'{"data": null}')) as url:
         assert LlamaSwapServer(url).model_ids() == frozenset()
 

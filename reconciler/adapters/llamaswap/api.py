@@ -54,17 +54,6 @@ class LlamaSwapServer:
             if _llama_swap_meta(entry).get("type") != "alias"
         )
 
-    def alias_ids(self) -> frozenset[str]:
-        """Every alias `/v1/models` tells of in `meta.llamaswap.aliases`. Raises as `model_ids`."""
-        aliases = (_llama_swap_meta(entry).get("aliases") for entry in self._models())
-        return frozenset(
-            alias
-            for several in aliases
-            if isinstance(several, list)
-            for alias in several
-            if isinstance(alias, str)
-        )
-
     def version(self) -> str | None:
         """What `/api/version` says; None where it does not say. Never raises."""
         try:

@@ -9,7 +9,6 @@ of quotes it escapes whatever follows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,11 +91,6 @@ def quote_inside(word: str, quote: str) -> str:
     if _means(f"{quote}{inside}{quote}", word):
         return inside
     raise InexpressibleWord(f"{word!r} cannot be written between {quote}{quote}")
-
-
-def join_command(words: Iterable[str]) -> str:
-    """Write `words` as one command line. Raises `InexpressibleWord`."""
-    return " ".join(quote_word(word) for word in words)
 
 
 def _refuse_unwritable(word: str, *, macros: bool) -> None:

@@ -65,9 +65,6 @@ class Server(Protocol):
     def model_ids(self) -> frozenset[str]:
         """Every ID that `/v1/models` lists, aliases left out. Raises `ServerUnreachable`."""
 
-    def alias_ids(self) -> frozenset[str]:
-        """Every alias `/v1/models` tells of in `meta.llamaswap.aliases`. Raises as `model_ids`."""
-
     def version(self) -> str | None:
         """What `/api/version` says; None where it does not say. Never raises."""
 
