@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.cli.engine_glance import glance_at_engine
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import RelPath
-from reconciler.core.observed import FileIdentity
 from reconciler.engine.host import Host
 from reconciler.engine.prepared import Prepared
 

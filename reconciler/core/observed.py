@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.copies import Copy
 from reconciler.core.filesystems import Mount, Room
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import TrashedRun
 from reconciler.core.names import RelPath, Sha256
 
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from reconciler.core.gguf.facts import GgufFacts
     from reconciler.core.gguf.seen import SeenHeader
     from reconciler.core.siblings import Siblings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileIdentity:
-    """What tells, without reading it, that a file is the one we hashed."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,10 @@ from reconciler.core.actions import (
 )
 from reconciler.core.copies import Store
 from reconciler.core.file_actions import renamed_files
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import runs_that_make_room
 from reconciler.core.names import Sha256
-from reconciler.core.observed import FileIdentity, Observed
+from reconciler.core.observed import Observed
 
 
 def needed_bytes(actions: Sequence[Action], observed: Observed) -> int:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from reconciler.core.actions import Adopt
 from reconciler.core.copies import Copy, Store
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger, Provenance
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity, ObservedFile
+from reconciler.core.observed import ObservedFile
 from reconciler.core.ports.copies import Candidate
 from reconciler.core.ports.reporting import Batch
 from reconciler.core.source import LocalOrigin, Origin

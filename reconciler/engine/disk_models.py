@@ -9,10 +9,11 @@ from typing import Final
 from reconciler.core.desired import Desired
 from reconciler.core.gguf.header import read_header
 from reconciler.core.gguf.seen import SeenHeader
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.manifest import Discover
 from reconciler.core.names import RelPath
-from reconciler.core.observed import FileIdentity, GgufFile, OnDisk
+from reconciler.core.observed import GgufFile, OnDisk
 from reconciler.engine.host import Host
 from reconciler.errors import GgufInvalid, ReconcilerError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.engine.host import Host
 from reconciler.engine.lanes import Lanes
 from reconciler.errors import ReconcilerError

@@ -9,10 +9,11 @@ from pathlib import Path
 from reconciler.core.copies import Copy, Store
 from reconciler.core.desired import Desired
 from reconciler.core.filesystems import Mount, impossible_names
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity, Observed, ObservedFile
+from reconciler.core.observed import Observed, ObservedFile
 from reconciler.core.source import LocalOrigin
 from reconciler.engine.adoption import find_copies
 from reconciler.engine.disk_models import look_on_disk

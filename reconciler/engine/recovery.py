@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger, Provenance
 from reconciler.core.lock import Lock
 from reconciler.core.manifest import Discover, Manifest
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity, Observed, ObservedFile
+from reconciler.core.observed import Observed, ObservedFile
 from reconciler.core.reading.lock_text import parse_lock
 from reconciler.core.recovery import Evidence, recover_ledger
 from reconciler.core.yamltext.config import read_config

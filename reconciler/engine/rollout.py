@@ -15,9 +15,10 @@ from reconciler.core.config_sources import read_sources
 from reconciler.core.file_actions import renamed_files
 from reconciler.core.gate import Gate, expect_models
 from reconciler.core.generations import Generation, GenerationState, digest_of
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity, RuntimeStatus
+from reconciler.core.observed import RuntimeStatus
 from reconciler.core.plan import Plan
 from reconciler.core.reload import Strategy
 from reconciler.core.rollout import (

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from reconciler.core.actions import Place, Prune, Replace
 from reconciler.core.desired import Desired, DesiredModel, Stall
 from reconciler.core.filesystems import Mount, Room
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.lock import PinnedFile
 from reconciler.core.manifest import ModelSpec, Policy, Serve
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId, Sha256
 from reconciler.core.observed import (
-    FileIdentity,
     Observed,
     ObservedFile,
     PathMapping,

@@ -17,9 +17,9 @@ from reconciler.adapters.store.schema import SCHEMA_VERSION, version_of
 from reconciler.core.generations import GENERATIONS_KEPT, Generation
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.facts_text import facts_from_json, facts_to_json
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger, LedgerFile, LedgerModel, Provenance
 from reconciler.core.names import Blake3, ModelId, RelPath, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests
 from reconciler.errors import ReconcilerError
 

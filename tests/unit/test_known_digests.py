@@ -20,8 +20,8 @@ from reconciler.adapters.store.digest_table import DigestTable
 from reconciler.adapters.store.inventory import Inventory
 from reconciler.adapters.store.known_digests import HashedFiles, KnownDigests, cache_folder
 from reconciler.core.damage import Segments
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import Blake3, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests
 from reconciler.errors import FileMissing, Interrupted, ReconcilerError
 from tests.support.fakes import Heard

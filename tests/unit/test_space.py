@@ -13,11 +13,12 @@ from reconciler.core.copies import Linking, Store
 from reconciler.core.desired import Desired
 from reconciler.core.filesystems import Room
 from reconciler.core.guards import guard_room
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.manifest import Policy
 from reconciler.core.manifest import Prune as PrunePolicy
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId
-from reconciler.core.observed import FileIdentity, Observed, ObservedFile
+from reconciler.core.observed import Observed, ObservedFile
 from reconciler.core.plan import Plan, build_plan
 from reconciler.core.refusal import Refusal
 from reconciler.core.sizes import human_bytes, parse_bytes

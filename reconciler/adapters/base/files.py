@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reconciler.core.observed import FileIdentity
+from reconciler.core.identity import FileIdentity
 from reconciler.errors import DiskFull, ReconcilerError, Refused
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -11,8 +11,8 @@ from typing import Final
 
 from reconciler.adapters.base.files import identity_from
 from reconciler.core.copies import Store
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import InvalidName, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.copies import Candidate
 
 # A tree of a repository with 100,000 files takes about half of it.

@@ -10,8 +10,8 @@ from reconciler.adapters.foreign.places import Places, find_places
 from reconciler.adapters.foreign.reading import claiming
 from reconciler.adapters.foreign.walking import walk
 from reconciler.core.copies import Store
+from reconciler.core.identity import FileIdentity
 from reconciler.core.lock import PinnedFile
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.copies import Candidate
 
 _NOWHERE = Places(hub_caches=(), ollama=(), docker_models=(), lm_studio=(), llama_cpp=())

@@ -11,8 +11,8 @@ from typing import Final
 
 from reconciler.adapters.foreign.reading import as_digest, read_text, readable_identity
 from reconciler.core.copies import Store
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import STATE_FOLDER, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.copies import Candidate
 
 # A folder that is far larger holds something else: it is searched this far.

@@ -10,8 +10,8 @@ from pathlib import Path
 from reconciler.adapters.store.database import translated_sqlite
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.facts_text import facts_to_json
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import Sha256
-from reconciler.core.observed import FileIdentity
 
 
 class Contents:

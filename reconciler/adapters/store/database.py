@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.adapters.base.files import free_bytes, identity_of, translated
-from reconciler.core.observed import FileIdentity
+from reconciler.core.identity import FileIdentity
 from reconciler.errors import DiskFull, InventoryDamaged, LockHeld, ReconcilerError, Refused
 
 MEND = "move it aside and run again: what is ours is then worked out from the disk and the lock"

@@ -10,8 +10,8 @@ from typing import Any
 
 from reconciler.adapters.store.database import translated_sqlite
 from reconciler.core.damage import Segments
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import Blake3, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests
 
 # What a database of digests alone needs; the inventory makes the same table by its own steps.

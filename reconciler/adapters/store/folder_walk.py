@@ -14,9 +14,9 @@ from pathlib import Path
 
 from reconciler.adapters.base.files import identity_from
 from reconciler.adapters.base.partial_record import record_path, recorded_extents
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import Partial, Trash
 from reconciler.core.names import InvalidName, RelPath, Sha256
-from reconciler.core.observed import FileIdentity
 
 _LONGEST_HEAD_BYTES = 64 * 1024
 

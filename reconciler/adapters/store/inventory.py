@@ -24,10 +24,10 @@ from reconciler.adapters.store.schema import SCHEMA_VERSION, bring_up_to_date, v
 from reconciler.adapters.store.search_table import find_models
 from reconciler.core.generations import GENERATIONS_KEPT, Generation, GenerationState
 from reconciler.core.gguf.seen import SeenHeader, headers_from_json, headers_to_json
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
 from reconciler.core.matches import Matches
-from reconciler.core.observed import FileIdentity
 from reconciler.core.rollout import Rollout, rollout_from_json, rollout_to_json
 from reconciler.core.runs import (
     REPORT_FORMAT,

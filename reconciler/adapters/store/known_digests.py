@@ -17,8 +17,8 @@ from reconciler.adapters.base.user_folders import user_folder
 from reconciler.adapters.store.digest_table import DigestTable, make_digest_table
 from reconciler.adapters.store.drives import Drives
 from reconciler.core.damage import Segments
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.digests import Digests, LocalFile
 from reconciler.core.ports.reporting import Batch, Progress, Reporter
 from reconciler.errors import FileMissing, Interrupted, ReconcilerError

@@ -27,9 +27,9 @@ from reconciler.core.beside import noted_digest
 from reconciler.core.copies import Linking
 from reconciler.core.filesystems import Mount
 from reconciler.core.gguf.window import ByteSource
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import Leftover, Partial, Trash, TrashedRun
 from reconciler.core.names import STATE_FOLDER, RelPath, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.errors import ReconcilerError, Refused
 
 # The 255 bytes of most filesystems, less `.sha256` and what is put around it while it is written.

@@ -12,7 +12,7 @@ from reconciler.adapters.base.files import (
     translated,
     write_atomically,
 )
-from reconciler.core.observed import FileIdentity
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.reading.pause_text import read_pause, render_pause
 from reconciler.core.watching import Pause

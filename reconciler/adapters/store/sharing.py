@@ -9,7 +9,7 @@ from pathlib import Path
 from reconciler.adapters.base.cloning import clone, link
 from reconciler.adapters.base.files import current_umask, identity_of, own_like
 from reconciler.core.copies import Linking
-from reconciler.core.observed import FileIdentity
+from reconciler.core.identity import FileIdentity
 
 
 def share(source: Path, staged: Path, *, linking: Linking, root: Path) -> FileIdentity | None:

@@ -19,9 +19,9 @@ from reconciler.cli.terminal import Style, counted
 from reconciler.core.catalogue import Listed, catalogue, list_files, shard_sets
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.header import read_header
+from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import ModelId, RelPath
-from reconciler.core.observed import FileIdentity
 from reconciler.core.reading.lock_text import parse_lock, parse_moved_pins
 from reconciler.core.sizes import human_bytes
 from reconciler.errors import ReconcilerError

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.facts_text import facts_from_json, facts_to_json
-from reconciler.core.observed import FileIdentity
+from reconciler.core.identity import FileIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.core.copies import Store
+from reconciler.core.identity import FileIdentity
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import Sha256
-from reconciler.core.observed import FileIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.core.damage import Segments
+from reconciler.core.identity import FileIdentity
 from reconciler.core.names import Blake3, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.ports.reporting import Batch, Reporter
 
 

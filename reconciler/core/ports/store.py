@@ -14,10 +14,10 @@ from reconciler.core.generations import GENERATIONS_KEPT, Generation, Generation
 from reconciler.core.gguf.facts import GgufFacts
 from reconciler.core.gguf.seen import SeenHeader
 from reconciler.core.gguf.window import ByteSource
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import Leftover, Partial, Trash, TrashedRun
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
-from reconciler.core.observed import FileIdentity
 from reconciler.core.rollout import Rollout
 from reconciler.core.runs import Outcome, RunReport, SyncMode
 
