@@ -165,7 +165,11 @@ def test_page_tells_what_is_wrong_and_when_it_is_well_again(host: Sandbox) -> No
         assert b"home.yaml" in site.get("/readyz")[1]
         shown = site.status()
         assert "home.yaml" in shown["watch"]["problem"]["message"]
-        assert [item["state"] for item in shown["models"]] == ["in sync"]
+        # What takes long to make follows as soon as it is made.
+        wait_for(
+            lambda: [item["state"] for item in site.status()["models"]] == ["in sync"],
+            "the models, as they were left",
+        )
         assert site.metrics()["reconciler_runs_total", "failed"] == 1
         assert site.get("/healthz")[0] == 200
         host.write_manifest(CHAT + "    serve: {ttl: 5}\n")
