@@ -89,6 +89,7 @@ def test_page_shows_a_watch_from_its_first_pass_on(host: Sandbox) -> None:
     host.hub.faults.add(Fault(effect=Slow(bytes_per_second=500_000), path="*.gguf", times=None))
     with looked_at(host) as site:
         wait_for(lambda: bool(site.status()["work"]["tasks"]), "a download to be shown")
+        wait_for(lambda: bool(site.status()["models"]), "the models of its plan")
         shown = site.status()
         assert shown["watch"]["phase"] == "working"
         assert shown["models"][0]["state"] == "pending"
