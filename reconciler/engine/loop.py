@@ -54,9 +54,8 @@ class Watched:
     """What the loop asks and does.
 
     `contents` looks at what a pass is made from, and `run_pass` runs one, which may be several runs
-    one after the other. `paused` gives the pause
-    that holds, `pull` brings the newest manifest, and `ends` says whether the loop was asked to
-    end. `wake` is set by whoever sees a change.
+    one after the other. `paused` gives the pause that holds, `pull` brings the newest manifest, and
+    `ends` says whether the loop was asked to end. `wake` is set by whoever sees a change.
     """
 
     contents: Callable[[], Contents]

@@ -14,8 +14,8 @@ from reconciler.adapters.system_clock import SystemClock, local_zone
 from reconciler.cli.console import Console
 from reconciler.cli.quantities import parse_duration
 from reconciler.cli.settings import Settings
-from reconciler.cli.watching.post import make_state, pause_to_json, words_of
-from reconciler.core.reading.pause_text import parse_moment
+from reconciler.cli.watching.post import make_state, words_of
+from reconciler.core.reading.pause_text import parse_moment, pause_to_json
 from reconciler.core.watching import Pause
 from reconciler.errors import UsageError
 

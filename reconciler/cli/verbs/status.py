@@ -20,10 +20,11 @@ from reconciler.cli.plan_text import kinds_of_change
 from reconciler.cli.settings import Settings
 from reconciler.cli.terminal import Style, counted
 from reconciler.cli.verbs.reconcile import pass_options
-from reconciler.cli.watching.post import held_pause, pause_to_json, words_of
+from reconciler.cli.watching.post import held_pause, words_of
 from reconciler.cli.wiring import load_manifest, open_host
 from reconciler.core.keeping import Partial, Trash
 from reconciler.core.names import ModelId, RelPath
+from reconciler.core.reading.pause_text import pause_to_json
 from reconciler.core.runs import RunReport
 from reconciler.core.sizes import human_bytes
 from reconciler.engine.host import Host

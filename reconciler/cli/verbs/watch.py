@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 
 from reconciler.adapters.system_clock import SystemClock
@@ -71,7 +72,6 @@ def _watch(
     """Watch with these settings, until `ends` is set."""
     console = operation.console
     eyes = Eyes(settings.manifest)
-    folder = settings.manifest if settings.manifest.is_dir() else settings.manifest.parent
     watcher = open_watcher(settings, console, wake)
 
     def look() -> Contents:
@@ -81,7 +81,7 @@ def _watch(
 
     watcher.follow(eyes.spots(beside=post.folder))
     with watcher:
-        console.say(f"watching {folder}")
+        console.say(f"watching {_folder_of(settings)}")
         operation.ready()
         watch_loop(
             Watched(
@@ -103,8 +103,12 @@ def _watch(
         )
 
 
+def _folder_of(settings: Settings) -> Path:
+    return settings.manifest if settings.manifest.is_dir() else settings.manifest.parent
+
+
 def _expect_folder(settings: Settings) -> None:
-    folder = settings.manifest if settings.manifest.is_dir() else settings.manifest.parent
+    folder = _folder_of(settings)
     if not folder.is_dir():
         raise UsageError(
             f"the manifest's folder {folder} is not there", hint="name the manifest with -m PATH"

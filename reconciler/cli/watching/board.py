@@ -23,6 +23,7 @@ from reconciler.cli.model_status import (
 from reconciler.cli.plan_json import plan_to_json
 from reconciler.cli.shown_json import shallow, without_secrets
 from reconciler.cli.watching.board_work import WorkBoard
+from reconciler.core.reading.pause_text import pause_to_json
 from reconciler.core.runs import Outcome, RunReport
 from reconciler.core.watching import Pause, Reason
 from reconciler.errors import ReconcilerError
@@ -208,9 +209,7 @@ class Board:
             "reason": seen.reason.value if seen.reason is not None else "",
             "since": seen.since.isoformat(),
             "next_at": _iso(seen.next_at),
-            "pause": None
-            if pause is None
-            else {"since": _iso(pause.since), "until": _iso(pause.until), "by": pause.by},
+            "pause": pause_to_json(pause) if pause is not None else None,
             "started_at": self._started_at.isoformat(),
             "pid": os.getpid(),
             "host": platform.node(),

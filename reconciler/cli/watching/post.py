@@ -42,12 +42,6 @@ def words_of(pause: Pause, settings: Settings) -> str:
     return f"{words}, by {pause.by}" if pause.by else words
 
 
-def pause_to_json(pause: Pause) -> dict[str, str | None]:
-    """Give a pause as it stands in JSON: moments in UTC, `until` null where it has no end."""
-    until = pause.until.isoformat() if pause.until is not None else None
-    return {"since": pause.since.isoformat(), "until": until, "by": pause.by}
-
-
 def tell_of_pause(state: Path, settings: Settings, reporter: Reporter) -> None:
     """Say to whoever works by hand that the watch will not."""
     pause = held_pause(state, reporter)

@@ -46,11 +46,15 @@ def _next_time(hour: int, minute: int, *, now: datetime, zone: tzinfo) -> dateti
     return times.opens_at(now.replace(second=0, microsecond=0) + _MINUTE)
 
 
+def pause_to_json(pause: Pause) -> dict[str, str | None]:
+    """Give a pause as it stands in JSON: moments in UTC, `until` null where it has no end."""
+    until = pause.until.isoformat() if pause.until is not None else None
+    return {"since": pause.since.isoformat(), "until": until, "by": pause.by}
+
+
 def render_pause(pause: Pause) -> bytes:
     """Write a pause down for `read_pause`."""
-    until = pause.until.isoformat() if pause.until is not None else None
-    kept = {"since": pause.since.isoformat(), "until": until, "by": pause.by}
-    return json.dumps(kept).encode() + b"\n"
+    return json.dumps(pause_to_json(pause)).encode() + b"\n"
 
 
 def read_pause(data: bytes) -> Pause:
