@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,16 @@ def server(told: Told) -> Iterator[WebServer]:
     with serving(told, reporter) as running:
         yield running
     assert not reporter.warnings
+
+
+def nameless_files() -> set[str]:
+    """What this process has open that stands in no folder."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        # The one that reads this folder is gone by now.
+        with suppress(FileNotFoundError):
+            found.add(str(link.readlink()))
+    return {name for name in found if name.endswith(" (deleted)")}
 
 
 def ask(
@@ -263,6 +274,19 @@ def test_who_never_reads_keeps_nobody_out(server: WebServer, told: Told) -> None
             deaf.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for _ in range(5):
             assert ask(server, "/healthz")[0] == 200
+
+
+def test_answers_that_wait_end_with_the_server(told: Told) -> None:
+    """Long answers wait in files; when the server ends, none of them stays open."""
+    told.document = b"x" * 3_000_000
+    before = nameless_files()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with serving(told, Heard()) as server:
+            deaf.connect((server.host, server.port))
+            deaf.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_for(lambda: nameless_files() != before, "the answer to wait in a file")
+        assert nameless_files() == before
 
 
 def test_who_asks_for_more_than_they_read_keeps_nobody_out(server: WebServer, told: Told) -> None:

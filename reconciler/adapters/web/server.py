@@ -142,6 +142,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Whether a request takes longer to come than any honest one."""
         return self.request is not None and time.monotonic() - self.waits_since > _REQUEST_SECONDS
 
+    def close(self) -> None:
+        """End it at once, and with it the files in which long answers wait."""
+        self.handle_close()
+
     def hang_up(self) -> None:
         """End it; the loop that looks at the sockets closes it when it sees that."""
         self.will_close = True
