@@ -72,6 +72,11 @@ class Differences:
     refused: Mapping[ModelId, Refused] = field(default_factory=dict)
     groups: GroupChange = field(default_factory=GroupChange)
 
+    def with_entries(self, entries: Iterable[EntryDifference]) -> Differences:
+        """Give the same with `entries` instead of those of the same models."""
+        anew = {item.model: item for item in entries}
+        return replace(self, entries=tuple(anew.get(item.model, item) for item in self.entries))
+
 
 def compare(
     desired: Desired,
@@ -99,21 +104,13 @@ def compare(
     entries: list[EntryDifference] = []
     refused: dict[ModelId, Refused] = {}
     if config is not None:
-        for model_id, model in applicable.items():
-            try:
-                entries.append(
-                    _compare_entry(model, observed, ledger, config=config, server=server)
-                )
-            except Refused as refusal:
-                refused[model_id] = refusal
-        for model_id in removed:
-            entries.append(
-                withdraw_entry(
-                    model_id,
-                    view=config.models.get(model_id),
-                    owned=ledger.models[model_id].entry,
-                )
-            )
+        entries, refused = compare_entries(
+            applicable.values(), observed, ledger, config=config, server=server
+        )
+        entries += [
+            withdraw_entry(key, view=config.models.get(key), owned=ledger.models[key].entry)
+            for key in removed
+        ]
     return Differences(
         files=tuple(item for item in files if not set(item.models) <= foreign.keys()),
         gone=tuple(_gone_files(desired, observed, ledger, kept)),
@@ -122,6 +119,25 @@ def compare(
         foreign=foreign,
         refused=refused,
     )
+
+
+def compare_entries(
+    models: Iterable[DesiredModel],
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    config: ConfigView,
+    server: str,
+) -> tuple[list[EntryDifference], dict[ModelId, Refused]]:
+    """Compare models that can be applied with their entries; give those refused apart."""
+    entries: list[EntryDifference] = []
+    refused: dict[ModelId, Refused] = {}
+    for model in models:
+        try:
+            entries.append(_compare_entry(model, observed, ledger, config=config, server=server))
+        except Refused as refusal:
+            refused[model.spec.id] = refusal
+    return entries, refused
 
 
 def serve_paths(model: DesiredModel, observed: Observed) -> ServePaths:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from reconciler.core.actions import (
     Action,
@@ -17,13 +15,13 @@ from reconciler.core.actions import (
     Rename,
     Replace,
 )
+from reconciler.core.comparison import Comparison
 from reconciler.core.config_change import change_config
-from reconciler.core.config_homes import guard_folder_version, guard_old_home
-from reconciler.core.config_sources import read_sources
+from reconciler.core.config_homes import guard_folder_version
 from reconciler.core.desired import Desired, Stall
-from reconciler.core.difference import Differences, FileState, compare
-from reconciler.core.discover import LONGEST_KEY, DiscoveredSet, discover, guard_discovered
-from reconciler.core.file_actions import fetch_actions, place_actions, prune_actions
+from reconciler.core.difference import Differences, FileState
+from reconciler.core.discover import DiscoveredSet, guard_discovered
+from reconciler.core.file_actions import fetch_actions
 from reconciler.core.filesystems import mount_warnings
 from reconciler.core.guards import (
     guard_other_device,
@@ -35,16 +33,12 @@ from reconciler.core.guards import (
 from reconciler.core.ledger import Ledger
 from reconciler.core.ledger_after import ledger_after
 from reconciler.core.llamaswap.version import NEWEST
-from reconciler.core.memberships import join_memberships
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed
-from reconciler.core.ownership import owned_in
 from reconciler.core.refusal import Refusal
-from reconciler.core.renames import rename_models
 from reconciler.core.space import emptied_bytes, freed_bytes, needed_bytes, room_actions
 from reconciler.core.telling import container_note, tell_server
 from reconciler.core.values import Json
-from reconciler.core.yamltext.config import read_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +77,14 @@ class Summary:
 class Plan:
     """Everything one pass would do.
 
-    `config_before` and `config_after` are the whole config (None: no such file, or none is
-    managed); `ledger_after` is what the ledger says once all actions have succeeded. `discovered`
-    are models on the disk that the manifest does not declare, where it asks for them.
-    `llama_swap_version` is the build whose rules the config was checked by (None: not known, so
-    that the newest known one's were).
+    `compared` is what it was decided on. `config_before` and `config_after` are the whole config
+    (None: no such file, or none is managed); `ledger_after` is what the ledger says once all
+    actions have succeeded. `discovered` are models on the disk that the manifest does not declare,
+    where it asks for them. `llama_swap_version` is the build whose rules the config was checked by
+    (None: not known, so that the newest known one's were).
     """
 
-    fingerprint: str
+    compared: Comparison = field(repr=False, compare=False)
     actions: tuple[Action, ...]
     unchanged: tuple[ModelId, ...]
     drift: tuple[Drift, ...]
@@ -104,6 +98,11 @@ class Plan:
     ledger_after: Ledger
     discovered: tuple[DiscoveredSet, ...] = ()
     llama_swap_version: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything it was decided on."""
+        return self.compared.fingerprint
 
     @property
     def is_empty(self) -> bool:
@@ -124,72 +123,43 @@ class Plan:
 
 
 def build_plan(
-    desired: Desired,
-    observed: Observed,
-    ledger: Ledger,
+    compared: Comparison,
     *,
-    server: str,
     allow_prune: bool = False,
     reserve_bytes: int = 0,
-    max_key_length: int = LONGEST_KEY,
     reload: str = "auto",
 ) -> Plan:
-    """Decide everything one pass would do. `server` is llama-server's path in commands.
+    """Decide everything one pass would do about what was compared.
 
-    `reserve_bytes` must stay free where the models lie, if anything is brought there.
-    `max_key_length` is how many characters the key of a generated entry may have. `reload` is how
-    llama-swap may be told of a change: what `ladder` takes.
+    `reserve_bytes` must stay free where the models lie, if anything is brought there. `reload` is
+    how llama-swap may be told of a change: what `ladder` takes.
 
     Raises:
         ConfigUnreadable: llama-swap's config, or a file that it is merged with, is not YAML that we
             can read.
     """
-    config = observed.config or b""
-    path = observed.config_path
-    view = read_config(config, path) if path is not None else None
-    sources = read_sources(path, observed.siblings) if path is not None else None
-    old_home = guard_old_home(observed, ledger)
-    if path is not None and view is not None and ledger.config_path not in (None, path):
-        ledger = owned_in(view, ledger)
-    known = ledger
-    renaming = rename_models(desired, known, config, path, view)
-    ledger = renaming.ledger
-    merged = sources.merged(renaming.view) if sources and renaming.view else None
-    declared = compare(
-        desired,
-        observed,
-        ledger,
-        config=merged.own_view() if merged else None,
-        server=server,
-    )
-    prunes = prune_actions(declared.gone, desired.policy.prune)
-    discovery = discover(
-        desired,
-        observed,
-        ledger,
-        declared,
-        config=merged.view(besides=ledger.models) if merged else None,
-        leaving=frozenset(item.path for item in prunes if isinstance(item, Prune)),
-        server=server,
-        max_key_length=max_key_length,
-    )
-    differences = discovery.joined(declared)
+    desired, observed, ledger = compared.desired, compared.observed, compared.ledger
+    differences, discovery, renaming = compared.differences, compared.discovery, compared.renaming
+    config, path = compared.config, observed.config_path
     change = None
-    if view is not None and sources is not None:
-        around = sources.merged(view)
-        differences = join_memberships(differences, desired, known, around, renaming.entries)
+    if compared.view is not None and compared.sources is not None:
         change = change_config(
-            config, sources, view, differences, renaming, version=_judging(observed)
+            config,
+            compared.sources,
+            compared.view,
+            differences,
+            renaming,
+            version=_judging(observed),
         )
     changed = change is not None and change.after != change.before
     fetches = fetch_actions(differences.files, observed)
-    places = place_actions(differences.files)
+    places, prunes = compared.places, compared.prunes
     removes = bool(differences.removed) or any(isinstance(item, Prune) for item in prunes)
     telling = tell_server(
         desired,
         observed,
         ledger,
-        merged.view().data if merged else {},
+        compared.merged.view().data if compared.merged else {},
         config_changed=changed,
         places=places,
         asked=reload,
@@ -211,7 +181,7 @@ def build_plan(
     )
     touched = {*summary.added, *summary.updated, *stalled}
     return Plan(
-        fingerprint=_fingerprint(desired, observed, ledger),
+        compared=compared,
         actions=actions,
         unchanged=tuple(key for key in models if key not in touched),
         drift=_drift(desired, differences, ledger),
@@ -221,14 +191,14 @@ def build_plan(
         ),
         refusals=(
             *(change.refusals if change else ()),
-            *guard_removals(desired, ledger, declared.removed, allow_prune=allow_prune),
+            *guard_removals(desired, ledger, compared.declared.removed, allow_prune=allow_prune),
             *guard_discovered(discovery, desired, ledger, allow_prune=allow_prune),
             *guard_other_device(observed, ledger, removes=removes, allow_prune=allow_prune),
             *guard_unmanaged_entries(
                 desired, observed, ledger, (*differences.removed, *renaming.models.values())
             ),
             *telling.refusals,
-            *old_home,
+            *compared.old_home,
             *guard_folder_version(observed, changes_config=changed),
             *guard_read_only((*fetches, *places), observed, changes_config=changed),
             *guard_room(
@@ -318,23 +288,3 @@ def _drift(desired: Desired, differences: Differences, ledger: Ledger) -> tuple[
             message = f"{item.file.path} is gone"
             drift.append(Drift(model=item.models[0], message=message))
     return tuple(drift)
-
-
-def _fingerprint(desired: Desired, observed: Observed, ledger: Ledger) -> str:
-    """Name everything the plan was decided on, so that a later look can tell if it still holds."""
-    facts = [
-        desired.digest,
-        sorted(desired.stalled),
-        hashlib.sha256(observed.config or b"").hexdigest(),
-        observed.config_path,
-        repr(observed.siblings),
-        repr(observed.old_config),
-        observed.runtime.status,
-        observed.runtime.id,
-        [repr(item) for _, item in sorted(observed.files.items())],
-        repr(ledger),
-        repr(observed.on_disk),
-        observed.version,
-        repr(sorted(observed.facts.items())),
-    ]
-    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.actions import Place, Reload, RemoveEntry, Replace, Restart, SetEntry
+from reconciler.core.comparison import Comparison
 from reconciler.core.contents import telling_files
-from reconciler.core.desired import Desired
 from reconciler.core.llamaswap.version import parse_version
 from reconciler.core.lock import PinnedFile
 from reconciler.core.names import ModelId, RelPath, Sha256
 from reconciler.core.observed import Observed, RuntimeState, RuntimeStatus
-from reconciler.core.plan import Plan
 from reconciler.engine.fetch import is_staged
 from reconciler.engine.host import Host
 from reconciler.errors import GgufInvalid, ReconcilerError
@@ -25,23 +23,27 @@ if TYPE_CHECKING:
     from reconciler.core.gguf.facts import GgufFacts
 
 
-def look_closer(host: Host, desired: Desired, observed: Observed, plan: Plan) -> Observed:
-    """Give `observed` with what else `plan` should have been decided on; itself where that is none.
+def look_closer(host: Host, compared: Comparison) -> Comparison:
+    """Give `compared` with what else it should be decided on; itself where that is none.
 
-    The version is asked where an entry or a file changes or the config is to be taken anew, or
-    something is refused that another version might take. A header that cannot be read now is left
-    out.
+    The version is asked where an entry or a file changes, or the config is to be taken anew. A
+    header that cannot be read now is left out.
     """
-    changes = any(
-        isinstance(item, SetEntry | RemoveEntry | Reload | Restart | Place | Replace)
-        for item in plan.actions
+    observed = compared.observed
+    changes = (
+        *compared.changing,
+        *compared.places,
+        *compared.renaming.models,
+        *compared.differences.removed,
     )
-    version = running_version(host, observed.runtime) if changes or plan.refusals else None
-    files = _files_to_read(plan, desired, version)
+    if not changes and not compared.ledger.reload_pending:
+        return compared
+    version = running_version(host, observed.runtime)
+    files = _files_to_read(compared, version)
     facts = _facts_of(files, observed, host) if files else {}
     if version is None and not facts:
-        return observed
-    return replace(observed, version=version, facts=facts)
+        return compared
+    return compared.looked_closer(replace(observed, version=version, facts=facts))
 
 
 def running_version(host: Host, runtime: RuntimeState) -> int | None:
@@ -51,26 +53,20 @@ def running_version(host: Host, runtime: RuntimeState) -> int | None:
     return parse_version(host.open_server(runtime.url).version())
 
 
-def _files_to_read(plan: Plan, desired: Desired, version: int | None) -> tuple[PinnedFile, ...]:
+def _files_to_read(compared: Comparison, version: int | None) -> tuple[PinnedFile, ...]:
     """Give the files whose headers decide something: where an entry of ours, or its bytes, change.
 
     Nothing is scaffolded in entries that others made, and so their headers are not read.
     """
-    changing = {item.model for item in plan.actions if isinstance(item, SetEntry)}
-    new = {item.sha256 for item in plan.actions if isinstance(item, Place | Replace)}
+    new = {item.sha256 for item in compared.places}
+    made = (item.model for item in compared.declared.entries if item.after and item.after.made)
     return tuple(
         file
-        for key, model in desired.models.items()
-        if _is_made(plan, key)
-        for files in [tuple(telling_files(model, version))]
-        if key in changing or any(file.sha256 in new for file in files)
+        for key in map(ModelId, made)
+        for files in [tuple(telling_files(compared.desired.models[key], version))]
+        if key in compared.changing or any(file.sha256 in new for file in files)
         for file in files
     )
-
-
-def _is_made(plan: Plan, key: ModelId) -> bool:
-    owned = plan.ledger_after.models.get(key)
-    return owned is not None and owned.entry is not None and owned.entry.made
 
 
 def _facts_of(

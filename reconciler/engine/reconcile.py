@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from reconciler.core.comparison import compare_states
 from reconciler.core.desired import Desired, Stall, expand
 from reconciler.core.drain import reach_of, reach_of_rest
 from reconciler.core.generations import manifest_to_text
@@ -179,23 +180,20 @@ def _plan(
     *,
     back: Return | None,
 ) -> Plan:
-    """Plan; and where llama-swap's config changes, look closer and plan again."""
-
-    def plan_for(observed: Observed) -> Plan:
-        return build_plan(
-            desired,
-            observed,
-            ledger,
-            server=host.llama_server,
-            allow_prune=options.allow_prune,
-            reserve_bytes=options.reserve_bytes,
-            max_key_length=options.max_key_length,
-            reload=host.reload,
-        )
-
-    plan = plan_for(observed)
-    closer = look_closer(host, desired, observed, plan)
-    plan = plan if closer is observed else plan_for(closer)
+    """Compare, look closer where llama-swap's config changes, and plan."""
+    compared = compare_states(
+        desired,
+        observed,
+        ledger,
+        server=host.llama_server,
+        max_key_length=options.max_key_length,
+    )
+    plan = build_plan(
+        look_closer(host, compared),
+        allow_prune=options.allow_prune,
+        reserve_bytes=options.reserve_bytes,
+        reload=host.reload,
+    )
     return gone_back(plan, back) if back is not None else plan
 
 

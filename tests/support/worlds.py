@@ -8,9 +8,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reconciler.core.actions import Place, Prune, Replace
+from reconciler.core.comparison import compare_states
 from reconciler.core.desired import Desired, DesiredModel, Stall
+from reconciler.core.discover import LONGEST_KEY
 from reconciler.core.filesystems import Mount, Room
 from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger
@@ -89,6 +92,21 @@ def desired(
     )
 
 
+def planned(
+    wanted: Desired,
+    observed: Observed,
+    ledger: Ledger,
+    *,
+    max_key_length: int = LONGEST_KEY,
+    **options: Any,
+) -> Plan:
+    """Compare and plan; `options` are those of `build_plan`."""
+    compared = compare_states(
+        wanted, observed, ledger, server="llama-server", max_key_length=max_key_length
+    )
+    return build_plan(compared, **options)
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """A host without a disk: contents by path, the config, the ledger."""
@@ -129,9 +147,7 @@ class World:
 
     def plan(self, wanted: Desired, *, allow_prune: bool = True) -> Plan:
         """Plan for it."""
-        return build_plan(
-            wanted, self.observed(), self.ledger, server="llama-server", allow_prune=allow_prune
-        )
+        return planned(wanted, self.observed(), self.ledger, allow_prune=allow_prune)
 
     def applied(self, plan: Plan) -> World:
         """Give the world after everything in `plan` has been done."""

@@ -14,10 +14,10 @@ from reconciler.core.ledger_text import ledger_from_json, ledger_to_json
 from reconciler.core.llamaswap.capabilities import Contents, capabilities_of
 from reconciler.core.manifest import Serve
 from reconciler.core.names import ModelId
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.values import Json
 from reconciler.core.yamltext.config import read_config
-from tests.support.worlds import World, desired, digest, model, pinned
+from tests.support.worlds import World, desired, digest, model, pinned, planned
 
 CHAT = GgufFacts(architecture="llama", context_length=4096, has_chat_template=True)
 TOOLS = replace(CHAT, template_knows_tools=True)
@@ -88,7 +88,7 @@ def plan(
     """Plan with what is known of some contents, by the words they are made of."""
     known = {digest(content): each for content, each in facts.items()}
     observed = replace(world.observed(), facts=known, version=version)
-    return build_plan(wanted, observed, world.ledger, server="llama-server", allow_prune=True)
+    return planned(wanted, observed, world.ledger, allow_prune=True)
 
 
 def reached(world: World, wanted: Desired, facts: dict[str, GgufFacts]) -> World:

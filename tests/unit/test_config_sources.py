@@ -21,7 +21,7 @@ from reconciler.cli.settings import Settings
 from reconciler.core.config_sources import Merged, read_sources
 from reconciler.core.manifest import Serve
 from reconciler.core.observed import RuntimeState, RuntimeStatus
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.siblings import Siblings
 from reconciler.core.yamltext.config import read_config
 from reconciler.errors import ConfigUnreadable, Refused, UsageError
@@ -29,7 +29,7 @@ from tests.support.llama_swap_loader import load_sources
 from tests.support.llama_swap_merge import files_of, merge
 from tests.support.llama_swap_values import ConfigRefused
 from tests.support.searching import trying
-from tests.support.worlds import World, desired, model
+from tests.support.worlds import World, desired, model, planned
 
 # Keys of every kind that is merged in a manner of its own, and few enough to meet.
 NAMES = st.sampled_from(("a", "b"))
@@ -169,7 +169,7 @@ def plan_with(world: World, siblings: Siblings, *models: str, **more: Any) -> Pl
     """Plan for a host whose config is merged with others."""
     observed = replace(world.observed(), siblings=siblings, **more)
     wanted = desired(*(model(name) for name in models))
-    return build_plan(wanted, observed, world.ledger, server="s", allow_prune=True)
+    return planned(wanted, observed, world.ledger, allow_prune=True)
 
 
 def test_newest_build_judges_a_folder_where_none_is_known() -> None:
@@ -256,7 +256,7 @@ def test_nothing_we_write_keeps_the_files_from_being_loaded(
         )
         wanted = desired(*(model(name, serve=serve) for name, serve in wish.items()))
         observed = replace(world.observed(), siblings=siblings)
-        plan = build_plan(wanted, observed, world.ledger, server="s", allow_prune=True)
+        plan = planned(wanted, observed, world.ledger, allow_prune=True)
         if plan.refusals:
             continue
         before = loads(world.config, siblings)

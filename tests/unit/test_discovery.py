@@ -11,8 +11,8 @@ from reconciler.core.discovered_keys import key_for
 from reconciler.core.manifest import Discover, Policy
 from reconciler.core.names import RelPath
 from reconciler.core.observed import GgufFile, Observed, OnDisk
-from reconciler.core.plan import Plan, build_plan
-from tests.support.worlds import World, desired, model
+from reconciler.core.plan import Plan
+from tests.support.worlds import World, desired, model, planned
 
 SERVE = Policy(discover=Discover.SERVE)
 
@@ -29,11 +29,10 @@ def plan(
     world: World, disk: OnDisk | None, policy: Policy = SERVE, *, allow_prune: bool = False
 ) -> Plan:
     """Plan for a manifest that declares nothing, with these files on the disk."""
-    return build_plan(
+    return planned(
         desired(policy=policy),
         seen(world, disk),
         world.ledger,
-        server="llama-server",
         allow_prune=allow_prune,
     )
 
@@ -128,16 +127,13 @@ def test_generated_entries_count_for_themselves() -> None:
     assert plan(world, on_disk("a.gguf", "b.gguf")).refusals == ()
     declared = [model(f"m{number}") for number in range(40)]
     many = world.applied(
-        build_plan(
+        planned(
             desired(*declared, policy=SERVE),
             seen(world, on_disk("a.gguf", "b.gguf", "c.gguf")),
             world.ledger,
-            server="llama-server",
         )
     )
-    gone = build_plan(
-        desired(*declared, policy=SERVE), seen(many, on_disk()), many.ledger, server="llama-server"
-    )
+    gone = planned(desired(*declared, policy=SERVE), seen(many, on_disk()), many.ledger)
     assert ["3 of 3 entries" in refusal.message for refusal in gone.refusals] == [True]
     assert plan(world, on_disk(), allow_prune=True).refusals == ()
 
@@ -145,11 +141,10 @@ def test_generated_entries_count_for_themselves() -> None:
 def test_generated_entries_never_hide_the_last_declared_model() -> None:
     """A manifest that lost its only model is refused, whatever else is served beside it."""
     world = World()
-    full = build_plan(
+    full = planned(
         desired(model("only"), policy=SERVE),
         seen(world, on_disk("a.gguf", "b.gguf")),
         world.ledger,
-        server="llama-server",
     )
     after = world.applied(full)
     emptied = plan(after, on_disk("a.gguf", "b.gguf"))
@@ -168,6 +163,6 @@ def test_without_a_config_nothing_is_generated_or_forgotten() -> None:
     """A run that manages no config lists the files, and keeps what the ledger has of entries."""
     world = served("a.gguf")
     blind = replace(seen(world, on_disk("a.gguf", "b.gguf")), config_path=None, config=None)
-    found = build_plan(desired(policy=SERVE), blind, world.ledger, server="llama-server")
+    found = planned(desired(policy=SERVE), blind, world.ledger)
     assert (found.actions, found.refusals) == ((), ())
     assert found.ledger_after.models == world.ledger.models

@@ -14,8 +14,8 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.manifest import Policy
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed
-from reconciler.core.plan import Plan, build_plan
-from tests.support.worlds import World, desired, model
+from reconciler.core.plan import Plan
+from tests.support.worlds import World, desired, model, planned
 
 
 def refusals(
@@ -117,7 +117,7 @@ def test_entry_in_a_config_that_is_not_managed_now_is_not_orphaned() -> None:
 
 def build(wanted: Desired, observed: Observed, ledger: Ledger) -> Plan:
     """Plan without a world."""
-    return build_plan(wanted, observed, ledger, server="llama-server")
+    return planned(wanted, observed, ledger)
 
 
 def test_plan_that_takes_anything_away_asks_first() -> None:

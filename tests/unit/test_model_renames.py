@@ -16,9 +16,8 @@ from reconciler.core.manifest import Manifest, ModelSpec, Policy, Serve
 from reconciler.core.moved_pins import MovedPins
 from reconciler.core.names import ModelId
 from reconciler.core.pin_names import under_new_names
-from reconciler.core.plan import build_plan
 from reconciler.core.yamltext.config import read_config
-from tests.support.worlds import CONFIG, World, desired, digest, model, pinned
+from tests.support.worlds import CONFIG, World, desired, digest, model, pinned, planned
 
 BYTES = pinned("old", "old-1")
 OLD = desired(model("old", BYTES))
@@ -304,7 +303,7 @@ def test_a_config_that_we_do_not_see_forbids_it() -> None:
     """The entry would keep its old name in a config that this run does not manage."""
     world = World().reached(OLD)
     observed = replace(world.observed(), config_path=None, config=None)
-    plan = build_plan(NEW, observed, world.ledger, server="llama-server")
+    plan = planned(NEW, observed, world.ledger)
     assert [item.message for item in plan.refusals] == [
         "the entry of new stands in /etc/config.yaml, which this run does not manage"
     ]

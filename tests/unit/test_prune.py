@@ -22,10 +22,10 @@ from reconciler.core.keeping import (
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import Observed
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.prune import PruneLimits, plan_prune
 from reconciler.core.rollout import Move, Rollout
-from tests.support.worlds import World, desired, digest, model
+from tests.support.worlds import World, desired, digest, model, planned
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WEEK = 7 * 86_400.0
@@ -85,7 +85,7 @@ def lacking(room_bytes: int, *trash: TrashedRun, copies: dict[Sha256, Copy] | No
     observed: Observed = replace(
         World(free_bytes=room_bytes).observed(), trash=trash, copies=copies or {}
     )
-    return build_plan(desired(model("a")), observed, Ledger(), server="llama-server")
+    return planned(desired(model("a")), observed, Ledger())
 
 
 def emptied(plan: Plan) -> list[str]:

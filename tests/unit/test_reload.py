@@ -12,7 +12,7 @@ from reconciler.core.actions import Reload, Restart, Unload
 from reconciler.core.desired import Desired
 from reconciler.core.names import ModelId
 from reconciler.core.observed import RuntimeState, RuntimeStatus
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.reload import Strategy, Verdict, guard_reload, ladder, read_verdict
 from reconciler.core.runs import Outcome
 from reconciler.errors import ReconcilerError, RuntimeFailed
@@ -21,7 +21,7 @@ from tests.support.fuse import Fuse, opened, run_killed, run_pass
 from tests.support.hub import running_hub
 from tests.support.sandbox import Sandbox
 from tests.support.talking import Talking
-from tests.support.worlds import World, desired, model, pinned
+from tests.support.worlds import World, desired, model, pinned, planned
 
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 RUNNING = RuntimeState(kind="docker", status=RuntimeStatus.RUNNING, name="swap")
@@ -121,7 +121,7 @@ def plan_for(world: World, wanted: Desired, state: RuntimeState, *, reload: str 
     observed = world.observed()
     mappings = observed.runtime.mappings
     observed = replace(observed, runtime=replace(state, mappings=mappings), version=250)
-    return build_plan(wanted, observed, world.ledger, server="llama-server", reload=reload)
+    return planned(wanted, observed, world.ledger, reload=reload)
 
 
 def telling(plan: Plan) -> list[object]:

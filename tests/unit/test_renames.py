@@ -9,8 +9,8 @@ from reconciler.core.file_actions import renamed_files
 from reconciler.core.manifest import Policy
 from reconciler.core.manifest import Prune as PrunePolicy
 from reconciler.core.names import RelPath
-from reconciler.core.plan import Plan, build_plan
-from tests.support.worlds import World, desired, digest, model, pinned
+from reconciler.core.plan import Plan
+from tests.support.worlds import World, desired, digest, model, pinned, planned
 
 OLD = RelPath("acme/old/m.gguf")
 
@@ -19,11 +19,10 @@ def plan_for(*names: str, store: Store = Store.OURS, policy: Policy | None = Non
     """Plan for models with the bytes of `old`, which is applied; `store` says whose they are."""
     world = World().reached(desired(model("old", pinned("old", "same"))))
     copy = Copy(path=f"/models/{OLD}", store=store)
-    return build_plan(
+    return planned(
         desired(*(model(name, pinned(name, "same")) for name in names), policy=policy),
         replace(world.observed(), copies={digest("same"): copy}),
         world.ledger,
-        server="llama-server",
         allow_prune=True,
     )
 

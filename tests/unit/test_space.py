@@ -19,12 +19,12 @@ from reconciler.core.manifest import Policy
 from reconciler.core.manifest import Prune as PrunePolicy
 from reconciler.core.names import Commit, ModelId, RelPath, RepoId
 from reconciler.core.observed import Observed, ObservedFile
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.refusal import Refusal
 from reconciler.core.sizes import human_bytes, parse_bytes
 from reconciler.core.source import HubOrigin
 from reconciler.core.space import freed_bytes, needed_bytes
-from tests.support.worlds import World, desired, digest, model, pinned
+from tests.support.worlds import World, desired, digest, model, pinned, planned
 
 EMPTY = World().observed()
 
@@ -77,11 +77,10 @@ def seen(name: str, *, inode: int, links: int = 1) -> ObservedFile:
 
 def plan(wanted: Desired, observed: Observed, ledger: Ledger, *, reserve_bytes: int = 0) -> Plan:
     """Plan without a world."""
-    return build_plan(
+    return planned(
         wanted,
         observed,
         ledger,
-        server="llama-server",
         allow_prune=True,
         reserve_bytes=reserve_bytes,
     )

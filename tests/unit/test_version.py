@@ -10,9 +10,9 @@ from reconciler.core.desired import Desired
 from reconciler.core.llamaswap.rules import introduced, judge, standing
 from reconciler.core.llamaswap.version import parse_version
 from reconciler.core.manifest import Serve
-from reconciler.core.plan import Plan, build_plan
+from reconciler.core.plan import Plan
 from reconciler.core.values import Json
-from tests.support.worlds import World, desired, model
+from tests.support.worlds import World, desired, model, planned
 
 _OLD, _NEW = 173, 250
 _CMD = "srv --port ${PORT}"
@@ -106,7 +106,7 @@ THEIRS = b"models:\n  mine:\n    cmd: srv --port ${PORT} -m /mine.gguf\n"
 
 def _plan(world: World, wanted: Desired, version: int | None) -> Plan:
     observed = replace(world.observed(), version=version)
-    return build_plan(wanted, observed, world.ledger, server="llama-server", allow_prune=True)
+    return planned(wanted, observed, world.ledger, allow_prune=True)
 
 
 def _declared(**fields: Json) -> Desired:
