@@ -65,7 +65,7 @@ class Comparison:
     def changing(self) -> frozenset[ModelId]:
         """The models whose entry, or membership in a group, is edited."""
         entries = self.differences.entries
-        return frozenset(ModelId(item.model) for item in entries if item.edits or item.group)
+        return frozenset(item.model for item in entries if item.edits or item.group)
 
     @property
     def fingerprint(self) -> str:
@@ -98,7 +98,7 @@ class Comparison:
             for key, model in self.desired.models.items()
             if any(file.sha256 in observed.facts for file in model.files)
         }
-        told |= {ModelId(item.model) for item in self.declared.entries if item.later}
+        told |= {item.model for item in self.declared.entries if item.later}
         told -= self.declared.foreign.keys() | self.declared.refused.keys()
         seen = replace(self, observed=observed)
         if not told or self.merged is None:

@@ -202,7 +202,7 @@ def _stuck(item: Stuck, renamed: Mapping[str, str], lines: _Lines) -> Refusal:
 def _action(
     entry: EntryDifference, view: ConfigView, *, given_back: bool
 ) -> SetEntry | RemoveEntry:
-    model = ModelId(entry.model)
+    model = entry.model
     if entry.after is None and (entry.edits or given_back):
         whole = any(isinstance(edit, edits.RemoveEntry) for edit in entry.edits)
         what = "our entry goes" if whole else "the text that stood there before us comes back"
@@ -218,7 +218,7 @@ def _refused(
     problems: Sequence[Problem], differences: Differences, view: ConfigView, lines: _Lines
 ) -> Sequence[Refusal]:
     """Refuse what llama-swap's loader would not accept, and accepted before us."""
-    entries = {entry.model: entry for entry in differences.entries}
+    entries: dict[str, EntryDifference] = {entry.model: entry for entry in differences.entries}
     clashes = [
         Refusal(
             message=f"{lines.problem(problem)}: {problem.message}",

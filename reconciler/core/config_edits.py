@@ -50,9 +50,7 @@ def edit_config(
     wanted = [*groups.edits, *(edit for entry in differences.entries for edit in entry.edits)]
     spliced = splice(renaming.text, path, wanted, renaming.ledger.scaffold)
     entries = {
-        ModelId(entry.model): _kept_key(
-            entry.with_originals(spliced.originals), entry.model, renaming
-        )
+        entry.model: _kept_key(entry.with_originals(spliced.originals), entry.model, renaming)
         for entry in differences.entries
     }
     scaffold = replace(spliced.scaffold, groups=groups.with_filled(spliced.filled))

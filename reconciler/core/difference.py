@@ -11,7 +11,6 @@ from reconciler.core.desired import Desired, DesiredModel, Stall
 from reconciler.core.edits import ConfigView
 from reconciler.core.ledger import Ledger, LedgerFile, Provenance
 from reconciler.core.llamaswap.groups import GroupChange
-from reconciler.core.llamaswap.macros import macro_texts
 from reconciler.core.llamaswap.serve_paths import ServePaths
 from reconciler.core.lock import PinnedFile
 from reconciler.core.mapping import as_served
@@ -261,7 +260,7 @@ def _compare_entry(
     context = ServeContext(
         paths=serve_paths(model, observed),
         server=server,
-        macros=macro_texts(config.data, model_id),
+        config=config.data,
         contents=contents_of(model, observed),
         later=TOLD_LATER if view is None and is_told_later(model, observed) else "",
     )

@@ -11,6 +11,7 @@ from reconciler.core.entry_drift import EntryDrift, without_secrets
 from reconciler.core.ledger import LedgerEntry
 from reconciler.core.llamaswap.groups import GroupMove
 from reconciler.core.llamaswap.problem import Problem
+from reconciler.core.names import ModelId
 from reconciler.core.refusal import Refusal
 from reconciler.core.values import Json
 
@@ -38,7 +39,7 @@ class EntryDifference:
     here and can be read.
     """
 
-    model: str
+    model: ModelId
     place: str = ""
     edits: tuple[edits.Edit, ...] = ()
     changes: tuple[FieldChange, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core import edits
@@ -10,39 +10,48 @@ from reconciler.core.entry_difference import EntryDifference, FieldChange, field
 from reconciler.core.entry_drift import EntryDrift
 from reconciler.core.ledger import LedgerEntry, LedgerField
 from reconciler.core.llamaswap.capabilities import Contents
+from reconciler.core.llamaswap.macros import macro_texts
 from reconciler.core.llamaswap.patch import render_patch
 from reconciler.core.llamaswap.render import render_cmd
 from reconciler.core.llamaswap.serve_paths import ServePaths
 from reconciler.core.manifest import Serve
+from reconciler.core.names import ModelId
 from reconciler.core.values import Json, same
 from reconciler.core.yamltext.words import patched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeContext:
-    """What an entry is rendered with: the paths as llama-swap sees them, the server, the macros.
+    """What an entry is rendered with: the paths as llama-swap sees them, the server, its config.
 
-    `contents` is what the model's files say, where that was read; `later` what is said of a new
-    entry where it will be.
+    `config` is all that llama-swap reads. `contents` is what the model's files say, where that was
+    read; `later` what is said of a new entry where it will be.
     """
 
     paths: ServePaths
     server: str
-    macros: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Json] = field(default_factory=dict)
     contents: Contents | None = None
     later: str = ""
 
+    def macros(self, model: str) -> Mapping[str, str]:
+        """Give the macros that hold in a model, as the texts that take their places."""
+        return macro_texts(self.config, model)
+
 
 class EntryMerge:
-    """Gathers one entry's edits while its fields are walked through."""
+    """Gathers one entry's edits while its fields are walked through.
+
+    `origin_of` tells where the manifest has a field from, for what is told of drift.
+    """
 
     def __init__(
         self,
         *,
-        model: str,
+        model: ModelId,
         view: edits.EntryView,
         owned: LedgerEntry | None,
-        origins: Mapping[str, str],
+        origin_of: Callable[[str], str],
     ) -> None:
         self.model = model
         self.view = view
@@ -51,7 +60,7 @@ class EntryMerge:
         self.edits: list[edits.Edit] = []
         self.changes: list[FieldChange] = []
         self.warnings: list[str] = []
-        self.origins = origins
+        self.origin_of = origin_of
         self.after: dict[str, LedgerField] = {}
         self.fresh: set[str] = set()
 
@@ -105,10 +114,10 @@ class EntryMerge:
             self.declare("cmd", render_cmd(serve, context.paths, context.server))
             return
         if owned is not None and untouched and isinstance(owned.original_value, str):
-            words = render_patch(owned.original_value, context.paths, context.macros)
+            words = render_patch(owned.original_value, context.paths, context.macros(self.model))
             self.declare("cmd", patched(owned.original_value, words))
             return
-        words = render_patch(current.value, context.paths, context.macros)
+        words = render_patch(current.value, context.paths, context.macros(self.model))
         if words:
             patch = edits.PatchField(model=self.model, key="cmd", words=words)
             self._change("cmd", patched(current.value, words), patch, None)
@@ -160,7 +169,7 @@ class EntryMerge:
             current = self.view.fields.get(key)
             if ours.found and key not in self.after:
                 continue
-            origin = "found" if ours.found else self.origins.get(key, "")
+            origin = "found" if ours.found else self.origin_of(key)
             if current is None:
                 if key in written:
                     yield EntryDrift.of(key, None, ours.value, origin=origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from reconciler.core.names import RelPath
@@ -42,9 +43,17 @@ def as_served(path: RelPath, observed: Observed) -> str:
 
 
 def _translate(path: str, pairs: Sequence[tuple[str, str]]) -> str | None:
-    wanted = PurePosixPath(path)
-    holding = [(src, dst) for src, dst in pairs if wanted.is_relative_to(src)]
+    wanted = str(PurePosixPath(path)).rstrip("/") + "/"
+    holding = [pair for pair in map(_as_folders, pairs) if wanted.startswith(pair[0])]
     if not holding:
         return None
-    source, target = max(holding, key=lambda pair: len(PurePosixPath(pair[0]).parts))
-    return str(PurePosixPath(target) / wanted.relative_to(source))
+    source, target = max(holding, key=lambda pair: len(pair[0]))
+    return (target + wanted.removeprefix(source)).rstrip("/") or "/"
+
+
+# Every model of a config asks for the same few.
+@lru_cache(maxsize=64)
+def _as_folders(pair: tuple[str, str]) -> tuple[str, str]:
+    """Give two paths as they begin the paths below them."""
+    source, target = (str(PurePosixPath(path)).rstrip("/") + "/" for path in pair)
+    return source, target

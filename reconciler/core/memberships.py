@@ -28,7 +28,7 @@ def join_memberships(
     A model whose entry was not compared keeps its membership, as it keeps its entry. `ledger` and
     `config` are as they were before models were `renamed`, which gives each old ID its new one.
     """
-    compared = {ModelId(entry.model) for entry in differences.entries}
+    compared = {entry.model for entry in differences.entries}
     wanted: dict[str, str | None] = dict.fromkeys(differences.removed)
     for key, model in desired.models.items():
         if key in compared:

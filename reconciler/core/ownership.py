@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from reconciler.core import edits
 from reconciler.core.entry_difference import EntryDifference, FieldChange, field_change
@@ -18,6 +19,7 @@ from reconciler.core.ledger import Ledger, LedgerEntry, LedgerField, Scaffold
 from reconciler.core.llamaswap.capabilities import capabilities_of
 from reconciler.core.llamaswap.render import render_cmd, render_entry
 from reconciler.core.manifest import Serve
+from reconciler.core.names import ModelId
 from reconciler.core.values import Json, same
 
 __all__ = [
@@ -32,7 +34,7 @@ __all__ = [
 
 
 def enforce_entry(
-    model: str,
+    model: ModelId,
     serve: Serve,
     context: ServeContext,
     *,
@@ -46,7 +48,7 @@ def enforce_entry(
     """
     if view is None:
         return _make(model, serve, context, owned=owned)
-    merge = EntryMerge(model=model, view=view, owned=owned, origins=_origins(serve))
+    merge = EntryMerge(model=model, view=view, owned=owned, origin_of=partial(_origin, serve))
     if serve.args is None and serve.cmd is None:
         merge.command_paths(serve, context)
     else:
@@ -55,13 +57,13 @@ def enforce_entry(
         if value is not None:
             merge.declare(key, value)
     if merge.made and "capabilities" not in serve.fields:
-        merge.scaffold("capabilities", _capabilities(context, merge.command))
+        merge.scaffold("capabilities", _capabilities(model, context, merge.command))
     merge.give_back_undeclared()
     return merge.difference()
 
 
 def scaffold_entry(
-    model: str,
+    model: ModelId,
     fields: Mapping[str, Json],
     *,
     view: edits.EntryView | None,
@@ -75,7 +77,10 @@ def scaffold_entry(
     if view is None:
         return _added(model, fields, owned=owned)
     merge = EntryMerge(
-        model=model, view=view, owned=owned, origins=dict.fromkeys(fields, "discovered")
+        model=model,
+        view=view,
+        owned=owned,
+        origin_of=lambda key: "discovered" if key in fields else "",
     )
     for key, value in fields.items():
         current, ours = view.fields.get(key), owned.fields.get(key) if owned else None
@@ -87,7 +92,7 @@ def scaffold_entry(
 
 
 def withdraw_entry(
-    model: str, *, view: edits.EntryView | None, owned: LedgerEntry | None
+    model: ModelId, *, view: edits.EntryView | None, owned: LedgerEntry | None
 ) -> EntryDifference:
     """Compare one model that should no longer be served with its entry as it stands."""
     if view is None or owned is None:
@@ -99,7 +104,7 @@ def withdraw_entry(
             drift=tuple(_lost(view, owned)),
             warnings=tuple(_lost_with_it(view, owned)),
         )
-    merge = EntryMerge(model=model, view=view, owned=owned, origins={})
+    merge = EntryMerge(model=model, view=view, owned=owned, origin_of=lambda _: "")
     merge.give_back_undeclared()
     return replace(merge.difference(), after=None)
 
@@ -129,11 +134,11 @@ def _is_as_written(owned: LedgerEntry, view: edits.EntryView | None) -> bool:
 
 
 def _make(
-    model: str, serve: Serve, context: ServeContext, *, owned: LedgerEntry | None
+    model: ModelId, serve: Serve, context: ServeContext, *, owned: LedgerEntry | None
 ) -> EntryDifference:
     fields = render_entry(serve, context.paths, context.server)
     cmd = fields["cmd"]
-    told = _capabilities(context, cmd if isinstance(cmd, str) else "")
+    told = _capabilities(model, context, cmd if isinstance(cmd, str) else "")
     if "capabilities" in serve.fields:
         return _added(model, fields, owned=owned)
     if told is None:
@@ -144,7 +149,9 @@ def _make(
     return replace(added, after=replace(added.after, fields={**added.after.fields, **scaffolded}))
 
 
-def _added(model: str, fields: Mapping[str, Json], *, owned: LedgerEntry | None) -> EntryDifference:
+def _added(
+    model: ModelId, fields: Mapping[str, Json], *, owned: LedgerEntry | None
+) -> EntryDifference:
     return EntryDifference(
         model=model,
         edits=(edits.AddEntry(model=model, fields=fields),),
@@ -156,19 +163,20 @@ def _added(model: str, fields: Mapping[str, Json], *, owned: LedgerEntry | None)
     )
 
 
-def _capabilities(context: ServeContext, cmd: str) -> Mapping[str, Json] | None:
+def _capabilities(model: ModelId, context: ServeContext, cmd: str) -> Mapping[str, Json] | None:
     if context.contents is None:
         return None
-    return capabilities_of(context.contents, cmd, context.macros)
+    return capabilities_of(context.contents, cmd, context.macros(model))
 
 
-def _origins(serve: Serve) -> Mapping[str, str]:
-    """Give where each field of an entry comes from."""
-    command = (serve.origins.get("cmd"), serve.origins.get("args"))
-    origin = ", ".join(dict.fromkeys(item for item in command if item))
-    return {**serve.origins, "cmd": origin or "model", "capabilities": "file"} | {
-        key: serve.origins.get(key, "") for key in serve.fields
-    }
+def _origin(serve: Serve, key: str) -> str:
+    """Give where a field of an entry comes from."""
+    if key == "cmd":
+        command = (serve.origins.get("cmd"), serve.origins.get("args"))
+        return ", ".join(dict.fromkeys(item for item in command if item)) or "model"
+    if key == "capabilities" and key not in serve.fields:
+        return "file"
+    return serve.origins.get(key, "")
 
 
 def _lost(view: edits.EntryView, owned: LedgerEntry) -> Iterator[EntryDrift]:

@@ -243,7 +243,7 @@ def _summary(
         if item.state is not FileState.IN_PLACE
         for model in item.models
     }
-    touched |= {ModelId(entry.model) for entry in differences.entries if entry.edits or entry.group}
+    touched |= {entry.model for entry in differences.entries if entry.edits or entry.group}
     touched |= {item.model for item in actions if isinstance(item, Rename)}
     fetch = sum(item.size_bytes - item.have_bytes for item in actions if isinstance(item, Download))
     reuse = sum(item.size_bytes for item in actions if isinstance(item, Adopt))
@@ -265,17 +265,17 @@ def _summary(
 
 def _drift(desired: Desired, differences: Differences, ledger: Ledger) -> tuple[Drift, ...]:
     drift = [
-        Drift(model=ModelId(entry.model), message=item.message, **asdict(item))
+        Drift(model=entry.model, message=item.message, **asdict(item))
         for entry in differences.entries
         for item in entry.drift
     ]
     drift += [
         Drift(
-            model=ModelId(entry.model),
+            model=entry.model,
             message=f"it was taken out of group {entry.group.joins} by hand",
             key="group",
             wrote=entry.group.joins,
-            origin=desired.models[ModelId(entry.model)].spec.serve.origins.get("group", ""),
+            origin=desired.models[entry.model].spec.serve.origins.get("group", ""),
         )
         for entry in differences.entries
         if entry.group and entry.group.again

@@ -13,7 +13,7 @@ from reconciler.core.comparison import Comparison
 from reconciler.core.contents import telling_files
 from reconciler.core.llamaswap.version import parse_version
 from reconciler.core.lock import PinnedFile
-from reconciler.core.names import ModelId, RelPath, Sha256
+from reconciler.core.names import RelPath, Sha256
 from reconciler.core.observed import Observed, RuntimeState, RuntimeStatus
 from reconciler.engine.fetch import is_staged
 from reconciler.engine.host import Host
@@ -62,7 +62,7 @@ def _files_to_read(compared: Comparison, version: int | None) -> tuple[PinnedFil
     made = (item.model for item in compared.declared.entries if item.after and item.after.made)
     return tuple(
         file
-        for key in map(ModelId, made)
+        for key in made
         for files in [tuple(telling_files(compared.desired.models[key], version))]
         if key in compared.changing or any(file.sha256 in new for file in files)
         for file in files

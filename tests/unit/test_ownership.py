@@ -213,11 +213,11 @@ def test_edit_of_a_generated_entry_is_told_once() -> None:
     owned = LedgerEntry(made=True, fields={"cmd": LedgerField(value="srv -m /a.gguf")})
     view = read_config(b"models:\n  a:\n    cmd: srv -m /a.gguf --mine\n", "config").models["a"]
     fields = {"cmd": "srv -m /a.gguf"}
-    first = scaffold_entry("a", fields, view=view, owned=owned)
+    first = scaffold_entry(ModelId("a"), fields, view=view, owned=owned)
     (drift,) = first.drift
     assert (drift.key, drift.origin, drift.kept, drift.line) == ("cmd", "discovered", True, 3)
     assert first.edits == ()
-    assert scaffold_entry("a", fields, view=view, owned=first.after).drift == ()
+    assert scaffold_entry(ModelId("a"), fields, view=view, owned=first.after).drift == ()
 
 
 def test_environment_is_not_told() -> None:

@@ -59,6 +59,8 @@ def open_quote(text: str) -> str:
 
 def strip_comments(text: str) -> str:
     """Drop the lines that llama-swap drops before it looks for macros."""
+    if "#" not in text:
+        return text
     return "\n".join(line for line in text.split("\n") if not _is_comment(line))
 
 

@@ -14,10 +14,19 @@ def macro_scope(data: Mapping[str, object], model: str | None = None) -> dict[st
 
     A model's own macro takes the place of a global one of that name; `MODEL_ID` comes first.
     """
-    scope: dict[str, object] = {} if model is None else {"MODEL_ID": model}
-    scope.update(_declared(data))
-    if model is not None:
-        scope.update(_declared(as_mapping(as_mapping(data.get("models")).get(model))))
+    if model is None:
+        return _declared(data)
+    entry = as_mapping(as_mapping(data.get("models")).get(model))
+    return model_scope(_declared(data), model, entry)
+
+
+def model_scope(
+    shared: Mapping[str, object], model: str, entry: Mapping[str, object]
+) -> dict[str, object]:
+    """Give the same for a model's `entry`, where the macros `shared` hold outside of models."""
+    scope = {"MODEL_ID": model, **shared}
+    if "macros" in entry:
+        scope.update(_declared(entry))
     return scope
 
 

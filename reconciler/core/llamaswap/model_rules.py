@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from reconciler.core.llamaswap.commandline import strip_comments
-from reconciler.core.llamaswap.macros import expand, expand_value, macro_names, macro_scope
+from reconciler.core.llamaswap.macros import (
+    expand,
+    expand_value,
+    macro_names,
+    macro_scope,
+    model_scope,
+)
 from reconciler.core.llamaswap.problem import Finding, finding
 from reconciler.core.llamaswap.shapes import (
     Place,
@@ -21,6 +27,8 @@ from reconciler.core.llamaswap.version import NEW, NEWEST
 
 _MACRO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DEFAULT_PROXY: Final = "http://localhost:${PORT}"
+# Joined once: `int | float` would be joined anew at each look.
+_NUMBERS: Final = (int, float)
 _MODALITIES: Final = frozenset({"text", "audio", "image"})
 # The values both loaders expand; 2026 builds came to expand more of them, by 250 every one.
 _OLD_FIELDS: Final = frozenset({"cmd", "cmdStop", "proxy", "checkEndpoint", "metadata"})
@@ -70,6 +78,7 @@ def check_models(
 
     With `only`, no other is taken by itself; their names are compared all the same.
     """
+    shared = macro_scope(data)
     for model, raw in as_mapping(data.get("models")).items():
         if only is not None and model not in only:
             continue
@@ -80,17 +89,18 @@ def check_models(
         elif raw is not None and not isinstance(raw, Mapping):
             yield finding("type", place, f"must be a mapping, not {raw!r:.60}")
         elif isinstance(raw, Mapping):
-            yield from _check_entry(raw, place, macro_scope(data, model))
-    yield from _check_aliases(data)
+            yield from _check_entry(raw, place, model_scope(shared, model, raw))
+    yield from _check_aliases(data, shared)
 
 
 def answering_names(data: Mapping[str, object]) -> dict[str, str]:
     """Give every name that 2026 builds answer to, an alias or an ID, with the model behind it."""
     names: dict[str, str] = {}
+    shared = macro_scope(data)
     for model, entry in model_entries(data):
         if "aliases" not in entry and "filters" not in entry:
             continue
-        scope = macro_scope(data, model)
+        scope = model_scope(shared, model, entry)
         for alias in (*_aliases(entry, scope), *_params_aliases(entry, scope)):
             names.setdefault(alias, model)
     names.update({model: model for model, _ in model_entries(data)})
@@ -157,7 +167,7 @@ def _check_values(
 ) -> Iterator[Finding]:
     for key, least in (("ttl", -1), ("unloadTimeout", 0)):
         number = expand_value(entry.get(key), scope)
-        if isinstance(number, int | float) and number < least:
+        if isinstance(number, _NUMBERS) and number < least:
             yield finding(key, (*place, key), f"must be {least} or more", old=False)
     for position, item in enumerate(as_list(entry.get("env"))):
         name, equals, _ = expand(str(item), scope).partition("=")
@@ -174,17 +184,17 @@ def _check_values(
                 here = (*place, "capabilities", side)
                 yield finding("capabilities", here, f"{word!r:.60} is no modality", old=False)
     context = expand_value(capabilities.get("context"), scope)
-    if isinstance(context, int | float) and context < 0:
+    if isinstance(context, _NUMBERS) and context < 0:
         yield finding("capabilities", (*place, "capabilities", "context"), "is negative", old=False)
 
 
-def _check_aliases(data: Mapping[str, object]) -> Iterator[Finding]:
+def _check_aliases(data: Mapping[str, object], shared: Mapping[str, object]) -> Iterator[Finding]:
     models = dict(model_entries(data))
     written: set[str] = set()
     owners: dict[str, str] = {}
     for model, entry in models.items():
         for alias in _aliases(entry, {}):
-            expanded = expand(alias, macro_scope(data, model))
+            expanded = expand(alias, model_scope(shared, model, entry))
             owner = owners.get(expanded)
             # 2025 builds compare aliases as they are written.
             if owner is not None or alias in written:
@@ -201,7 +211,7 @@ def _check_aliases(data: Mapping[str, object]) -> Iterator[Finding]:
     for model, entry in models.items():
         if "filters" not in entry:
             continue
-        for alias in _params_aliases(entry, macro_scope(data, model)):
+        for alias in _params_aliases(entry, model_scope(shared, model, entry)):
             owner = alias if alias in models else owners.setdefault(alias, model)
             if owner != model:
                 here = ("models", model, "filters", "setParamsByID")
@@ -222,6 +232,9 @@ def _params_aliases(entry: Mapping[str, object], scope: Mapping[str, object]) ->
 
 def _texts(value: object, place: Place) -> Iterator[tuple[str, Place]]:
     """Give every text in `value` with its place; what YAML anchors share is given once."""
+    if isinstance(value, str):
+        yield value, place
+        return
     seen: set[int] = set()
     waiting = [(value, place)]
     while waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,35 +15,48 @@ from reconciler.core.llamaswap.version import NEW
 _SWITCH_WORDS: Final = frozenset({"y", "Y", "yes", "on", "n", "N", "no", "off"})
 # Joined once: `Mapping | list` would be joined anew at each look.
 _CONTAINERS: Final = (Mapping, list, tuple)
+_NUMBERS: Final = (int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Type:
     name: str
+    accepts: Callable[[object], bool]
     old: bool = True
 
-    def accepts(self, value: object) -> bool:
-        """Whether the loader takes `value`; a null is left out everywhere."""
-        if value is None:
-            return True
-        match self.name:
-            case "a text":
-                return isinstance(value, str) or not isinstance(value, _CONTAINERS)
-            case "a whole number":
-                return isinstance(value, int | float) and not isinstance(value, bool)
-            case "true or false":
-                return isinstance(value, bool) or (
-                    isinstance(value, str) and value in _SWITCH_WORDS
-                )
-            case "a list":
-                return isinstance(value, list | tuple)
-            case _:
-                return isinstance(value, Mapping)
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or not isinstance(value, _CONTAINERS)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool) or (isinstance(value, str) and value in _SWITCH_WORDS)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+_TAKES: Final[Mapping[str, Callable[[object], bool]]] = {
+    "a text": _is_text,
+    "a whole number": _is_number,
+    "true or false": _is_switch,
+    "a list": _is_list,
+    "a mapping": _is_mapping,
+}
 
 
 def _types(name: str, *keys: str, only_new: tuple[str, ...] = ()) -> Iterator[tuple[str, _Type]]:
-    yield from ((key, _Type(name=name)) for key in keys)
-    yield from ((key, _Type(name=name, old=False)) for key in only_new)
+    yield from ((key, _Type(name=name, accepts=_TAKES[name])) for key in keys)
+    yield from ((key, _Type(name=name, accepts=_TAKES[name], old=False)) for key in only_new)
 
 
 _TOP: Final = {
@@ -150,10 +163,13 @@ def _check(
 ) -> Iterator[Finding]:
     for key, value in as_mapping(section).items():
         kind = types.get(key)
-        if kind is None:
+        # A null is left out everywhere.
+        if kind is None or value is None:
             continue
-        old = kind.old and not kind.accepts(value)
-        since = None if kind.accepts(expand_value(value, scope)) else NEW
-        if old or since is not None:
+        shown = expand_value(value, scope)
+        is_fit = kind.accepts(value)
+        old = kind.old and not is_fit
+        new = shown is None or (is_fit if shown is value else kind.accepts(shown))
+        if old or not new:
             message = f"must be {kind.name}, not {value!r:.60}"
-            yield finding("type", (*place, key), message, old=old, since=since)
+            yield finding("type", (*place, key), message, old=old, since=None if new else NEW)

@@ -8,7 +8,7 @@ with a line break to mark that it is to be put back whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.core.edits import RestoreField, SetField
@@ -139,7 +139,9 @@ def _rendered(draft: Draft, entry: Entry, pair: Pair, value: Json) -> str:
     document = draft.document
     indent = column_of(document.text, pair.key.start)
     style = _field_style(draft, entry, indent)
-    literals = _literals(draft, entry, pair.value, indent + style.step)
+    literals = Literals.NONE
+    if isinstance(value, Mapping) or (isinstance(value, str) and "\n" in value):
+        literals = _literals(draft, entry, pair.value, indent + style.step)
     rendered = render_value(value, indent, style, literals)
     if "\n" in rendered or not _is_within_line(document, pair):
         return rendered
@@ -157,7 +159,9 @@ def _literals(draft: Draft, entry: Entry, last: Node, indent: int) -> Literals:
 def _field_style(draft: Draft, entry: Entry, indent: int) -> Style:
     """Tell how deep this entry goes on; entries of one file may differ."""
     step = indent - column_of(draft.document.text, entry.line_start)
-    return replace(draft.style, step=step) if step > 0 else draft.style
+    if step <= 0 or step == draft.style.step:
+        return draft.style
+    return replace(draft.style, step=step)
 
 
 def _replace_value(draft: Draft, pair: Pair, new: str) -> None:

@@ -69,6 +69,8 @@ def root_mapping(document: Document) -> MappingNode | None:
     return root
 
 
+# Asked for each model that is edited.
+@lru_cache(maxsize=2)
 def models_pair(document: Document) -> Pair | None:
     """Give the `models:` pair, if there is one. Raises `UnsafeEdit` as `root_mapping` does."""
     root = root_mapping(document)
