@@ -20,6 +20,8 @@ def contents_of(model: DesiredModel, observed: Observed) -> Contents | None:
 
     A projector that was not read might see or hear anything, so that nothing is said then.
     """
+    if not observed.facts:
+        return None
     facts = {
         file.role: observed.facts.get(file.sha256)
         for file in telling_files(model, observed.version)

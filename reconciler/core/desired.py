@@ -20,10 +20,6 @@ class DesiredModel:
     spec: ModelSpec
     files: tuple[PinnedFile, ...]
 
-    def first_path(self, role: str) -> RelPath | None:
-        """Where the first file of `role` goes (shard 1 of a split model), None without one."""
-        return next((file.path for file in self.files if file.role == role), None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:

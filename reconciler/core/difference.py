@@ -145,18 +145,19 @@ def serve_paths(model: DesiredModel, observed: Observed) -> ServePaths:
     Raises:
         Refused: llama-swap's container does not see the models folder.
     """
-    first = {role: model.first_path(role) for role in ("model", "mmproj", "draft")}
-    assert first["model"] is not None, "every artifact set has a model file"
-    named = {
-        file.role.removeprefix("file."): as_served(file.path, observed)
-        for file in reversed(model.files)
-        if file.role.startswith("file.")
-    }
+    served: dict[str, str] = {}
+    for file in model.files:
+        if file.role not in served:
+            served[file.role] = as_served(file.path, observed)
     return ServePaths(
-        model=as_served(first["model"], observed),
-        mmproj=as_served(first["mmproj"], observed) if first["mmproj"] else None,
-        draft=as_served(first["draft"], observed) if first["draft"] else None,
-        files=named,
+        model=served["model"],
+        mmproj=served.get("mmproj"),
+        draft=served.get("draft"),
+        files={
+            role.removeprefix("file."): path
+            for role, path in served.items()
+            if role.startswith("file.")
+        },
     )
 
 

@@ -169,14 +169,15 @@ class EntryMerge:
             current = self.view.fields.get(key)
             if ours.found and key not in self.after:
                 continue
-            origin = "found" if ours.found else self.origin_of(key)
-            if current is None:
-                if key in written:
-                    yield EntryDrift.of(key, None, ours.value, origin=origin)
-                continue
             kept = key not in written
-            told = kept and ours.left is not None and same(current.value, ours.left)
-            if not told and not same(current.value, ours.value):
+            if current is None:
+                is_told = not kept
+            elif same(current.value, ours.value):
+                is_told = False
+            else:
+                is_told = not (kept and ours.left is not None and same(current.value, ours.left))
+            if is_told:
+                origin = "found" if ours.found else self.origin_of(key)
                 yield EntryDrift.of(key, current, ours.value, origin=origin, kept=kept)
 
     def _change(self, key: str, value: Json, edit: edits.Edit, owned: LedgerField | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from reconciler.core.llamaswap.commandline import strip_comments
@@ -27,8 +28,6 @@ from reconciler.core.llamaswap.version import NEW, NEWEST
 
 _MACRO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DEFAULT_PROXY: Final = "http://localhost:${PORT}"
-# Joined once: `int | float` would be joined anew at each look.
-_NUMBERS: Final = (int, float)
 _MODALITIES: Final = frozenset({"text", "audio", "image"})
 # The values both loaders expand; 2026 builds came to expand more of them, by 250 every one.
 _OLD_FIELDS: Final = frozenset({"cmd", "cmdStop", "proxy", "checkEndpoint", "metadata"})
@@ -110,17 +109,15 @@ def answering_names(data: Mapping[str, object]) -> dict[str, str]:
 def _check_entry(
     entry: Mapping[str, object], place: Place, scope: Mapping[str, object]
 ) -> Iterator[Finding]:
+    cmd = entry.get("cmd")
+    has_port = isinstance(cmd, str) and "${PORT}" in expand(strip_comments(cmd), scope)
     yield from check_model(entry, place, scope)
     yield from check_macros(entry, place)
-    has_port = "${PORT}" in _command(entry, scope)
     yield from _check_port(entry, place, scope, has_port=has_port)
     yield from _check_macro_uses(entry, place, scope, has_port=has_port)
-    yield from _check_values(entry, place, scope)
-
-
-def _command(entry: Mapping[str, object], scope: Mapping[str, object]) -> str:
-    cmd = entry.get("cmd")
-    return expand(strip_comments(cmd), scope) if isinstance(cmd, str) else ""
+    for key, check in _CHECKS.items():
+        if key in entry:
+            yield from check(entry[key], place, scope)
 
 
 def _check_port(
@@ -155,28 +152,35 @@ def _check_macro_uses(
                     old=field in _OLD_FIELDS or field == "stripParams",
                     since=NEW if field in _NEW_FIELDS or field == "stripParams" else NEWEST,
                 )
-    for alias in _params_aliases(entry, scope):
+    for alias in _params_aliases(entry, scope) if "filters" in entry else ():
         here = (*place, "filters", "setParamsByID", alias)
         for name in macro_names(alias):
             if name != "PORT" or not has_port:
                 yield finding("unknown-macro", here, f"${{{name}}} is no macro", old=False)
 
 
-def _check_values(
-    entry: Mapping[str, object], place: Place, scope: Mapping[str, object]
+def _check_least(
+    key: str, least: int, value: object, place: Place, scope: Mapping[str, object]
 ) -> Iterator[Finding]:
-    for key, least in (("ttl", -1), ("unloadTimeout", 0)):
-        number = expand_value(entry.get(key), scope)
-        if isinstance(number, _NUMBERS) and number < least:
-            yield finding(key, (*place, key), f"must be {least} or more", old=False)
-    for position, item in enumerate(as_list(entry.get("env"))):
+    number = expand_value(value, scope)
+    if isinstance(number, int | float) and number < least:
+        yield finding(key, (*place, key), f"must be {least} or more", old=False)
+
+
+def _check_env(value: object, place: Place, scope: Mapping[str, object]) -> Iterator[Finding]:
+    for position, item in enumerate(as_list(value)):
         name, equals, _ = expand(str(item), scope).partition("=")
         if isinstance(item, str | int | float) and not (name and equals):
             here = (*place, "env", str(position))
             yield finding(
                 "env", here, f"{item!r:.60} is not NAME=value", subject=f"{place[1]} {item}"
             )
-    capabilities = as_mapping(entry.get("capabilities"))
+
+
+def _check_capabilities(
+    value: object, place: Place, scope: Mapping[str, object]
+) -> Iterator[Finding]:
+    capabilities = as_mapping(value)
     for side in ("in", "out"):
         for word in as_list(capabilities.get(side)):
             modality = expand_value(word, scope)
@@ -184,8 +188,17 @@ def _check_values(
                 here = (*place, "capabilities", side)
                 yield finding("capabilities", here, f"{word!r:.60} is no modality", old=False)
     context = expand_value(capabilities.get("context"), scope)
-    if isinstance(context, _NUMBERS) and context < 0:
+    if isinstance(context, int | float) and context < 0:
         yield finding("capabilities", (*place, "capabilities", "context"), "is negative", old=False)
+
+
+# Most entries have one of these keys or two, and a config has a thousand entries.
+_CHECKS: Final[Mapping[str, Callable[[object, Place, Mapping[str, object]], Iterator[Finding]]]] = {
+    "ttl": partial(_check_least, "ttl", -1),
+    "unloadTimeout": partial(_check_least, "unloadTimeout", 0),
+    "env": _check_env,
+    "capabilities": _check_capabilities,
+}
 
 
 def _check_aliases(data: Mapping[str, object], shared: Mapping[str, object]) -> Iterator[Finding]:

@@ -133,9 +133,11 @@ def check_model(
     """Check the types of a model's keys, expanded by the macros that hold in it."""
     yield from _check(entry, _MODEL, place, scope)
     for key in ("aliases", "env"):
-        yield from check_texts(entry.get(key), (*place, key))
-    capabilities = as_mapping(entry.get("capabilities"))
-    yield from _check(capabilities, _CAPABILITIES, (*place, "capabilities"), scope)
+        if key in entry:
+            yield from check_texts(entry[key], (*place, key))
+    if "capabilities" in entry:
+        inner = as_mapping(entry["capabilities"])
+        yield from _check(inner, _CAPABILITIES, (*place, "capabilities"), scope)
 
 
 def check_group(group: Mapping[str, object], place: Place, *, old: bool) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ refuses what llama-swap accepts (an anchor defined twice) and forgets where an a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from reconciler.core.yamltext.nodes import (
@@ -102,22 +104,21 @@ class _Composer:
 
     def _node(self, event: Any, depth: int) -> Node:
         kind = type(event).__name__
-        start = event.start_mark.index
         if kind == "AliasEvent":
             return self._alias(event)
+        mark = event.start_mark
         if depth > _DEPTH_LIMIT:
-            _refuse(self._text, self._path, start, f"nested deeper than {_DEPTH_LIMIT} levels")
+            _refuse(self._text, self._path, mark.index, f"nested deeper than {_DEPTH_LIMIT} levels")
         anchor: str | None = event.anchor
         if anchor is not None:
             self._anchors[anchor] = None
         node: Node
         if kind == "ScalarEvent":
-            style = event.style or ""
-            end = event.end_mark.index
+            start, end, style = mark.index, event.end_mark.index, event.style or ""
             node = ScalarNode(
                 start=start,
                 end=_block_end(self._text, start, end) if style in BLOCK_STYLES else end,
-                line=event.start_mark.line + 1,
+                line=mark.line + 1,
                 text=event.value,
                 style=style,
                 tag=event.tag,
@@ -185,14 +186,11 @@ class _Composer:
             numbers=numbers,
             in_flow=in_flow,
             anchor=event.anchor,
-            weight=self._weigh(start, [node for pair in pairs for node in pair]),
+            weight=self._weigh(start, chain.from_iterable(pairs)),
         )
 
-    def _weigh(self, start: int, nodes: list[Node]) -> int:
-        weight = 1
-        for node in nodes:
-            inner = node.target if isinstance(node, AliasNode) else node
-            weight += 1 if isinstance(inner, (ScalarNode, AliasNode)) else inner.weight
+    def _weigh(self, start: int, nodes: Iterable[Node]) -> int:
+        weight = 1 + sum([node.weight for node in nodes])
         if weight > _WEIGHT_LIMIT:
             _refuse(self._text, self._path, start, "its aliases unfold to more than a config holds")
         return weight

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import ClassVar, Final, assert_never
 
 from reconciler.core.values import Json
 from reconciler.core.yamltext.scalars import resolve_plain
@@ -25,7 +25,8 @@ _YAML_TAG: Final = "tag:yaml.org,2002:"
 
 
 # Nobody changes a node. That is not enforced, for it would double the time each one takes to make,
-# and a config of a thousand models has some 30,000.
+# and a config of a thousand models has some 30,000. A node's `weight` counts the values in it,
+# itself and those of aliases included.
 @dataclass(slots=True, kw_only=True, eq=False)
 class ScalarNode:
     """A scalar. `style` is its first sign (`'`, `"`, `|`, `>`), empty for a plain one."""
@@ -37,11 +38,12 @@ class ScalarNode:
     style: str
     tag: str | None
     anchor: str | None
+    weight: ClassVar[int] = 1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SequenceNode:
-    """A list. `weight` counts the values in it, those of aliases included."""
+    """A list."""
 
     start: int
     end: int
@@ -79,6 +81,11 @@ class AliasNode:
     anchor: str
     target: Node
 
+    @property
+    def weight(self) -> int:
+        """The weight of the node it stands for."""
+        return self.target.weight
+
 
 Node = ScalarNode | SequenceNode | MappingNode | AliasNode
 Holder = MappingNode | SequenceNode
@@ -114,10 +121,10 @@ def content_start(text: str, node: Node) -> int:
 def value_of(node: Node) -> Json:
     """Give the value of a node, aliases followed and merge keys unfolded."""
     match node:
-        case AliasNode():
-            return value_of(node.target)
         case ScalarNode():
             return _scalar_value(node)
+        case AliasNode():
+            return value_of(node.target)
         case SequenceNode():
             return [value_of(item) for item in node.items]
         case MappingNode():
@@ -135,6 +142,9 @@ def parts_of(holder: Holder) -> tuple[tuple[Node, Node], ...]:
 
 def fields_of(node: MappingNode) -> dict[str, tuple[Node, Node]]:
     """Give the pairs of a mapping by key: its own first, then what merge keys bring in."""
+    if len(node.numbers) == len(node.pairs) and _MERGE not in node.numbers:
+        # Every key is a scalar, and so most mappings are.
+        return dict(zip(node.numbers, node.pairs, strict=True))
     fields: dict[str, tuple[Node, Node]] = {}
     merged: list[Node] = []
     for pair in node.pairs:

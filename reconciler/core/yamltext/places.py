@@ -35,6 +35,7 @@ from reconciler.core.yamltext.spans import (
 from reconciler.core.yamltext.write import Literals, Style
 from reconciler.errors import Fault, UnsafeEdit
 
+_DASH: Final = re.compile(r"^[ \t]*-(?:\s|$)", re.MULTILINE)
 _COLON: Final = re.compile(r"[ \t]*:")
 _KEEPING: Final = re.compile(r"[|>][0-9]?\+[0-9]?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _DEFAULT_STEP: Final = 2
@@ -144,6 +145,7 @@ def _may_come_last(document: Document) -> bool:
 def style_of(document: Document) -> Style:
     """Tell how a file is written from its first nested mapping and its first list."""
     step = dash = None
+    has_lists = _DASH.search(document.text) is not None
     for key, value in _nested_pairs(document.root):
         column = column_of(document.text, key.start)
         if isinstance(value, MappingNode) and not value.in_flow and step is None:
@@ -152,7 +154,7 @@ def style_of(document: Document) -> Style:
             start = line_start(document.text, value.items[0].start)
             offset = indent_of(document.text, start) - column
             dash = offset if offset >= 0 else None
-        if step is not None and dash is not None:
+        if step is not None and (dash is not None or not has_lists):
             break
     step = step if step is not None and step > 0 else _DEFAULT_STEP
     newline = newline_of(document.text)
