@@ -6,10 +6,12 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.measure import machine
-from reconciler.core.desired import DesiredModel
+from reconciler.core.comparison import compare_states
+from reconciler.core.desired import Desired, DesiredModel
 from reconciler.core.edits import (
     AddEntry,
     AddItem,
@@ -19,8 +21,11 @@ from reconciler.core.edits import (
     RenameKey,
     SetField,
 )
-from reconciler.core.ledger import Scaffold
+from reconciler.core.ledger import Ledger, Scaffold
+from reconciler.core.llamaswap.version import NEWEST
 from reconciler.core.manifest import Serve
+from reconciler.core.observed import Observed
+from reconciler.core.plan import Plan, build_plan
 from reconciler.core.values import Json
 from reconciler.core.yamltext.compose import compose
 from reconciler.core.yamltext.config import splice
@@ -38,19 +43,21 @@ Measured = tuple[str, float, Callable[[], object]]
 def table(_options: Sequence[str]) -> str:
     """Measure, and give the table as Markdown. There are no options."""
     rows = [
-        f"CPU seconds in process ({machine()}; median of {RUNS}, the first not counted)",
+        f"CPU seconds in process ({machine()}; {RUNS} times each, the first not counted)",
         "",
-        "| what | CPU | at most | |",
-        "| :--- | ---: | ---: | :--- |",
+        "| what | least | median | at most | |",
+        "| :--- | ---: | ---: | ---: | :--- |",
     ]
     for what, most, work in (*_plans(), *_splices()):
-        seconds = _cpu_seconds(work)
-        verdict = "" if seconds <= most else "too slow"
-        rows.append(f"| {what} | {seconds:.3f} s | {most} s | {verdict} |")
+        taken = _cpu_seconds(work)
+        least, median = min(taken), statistics.median(taken)
+        # The least is what the work costs; all above it is what others on the machine cost.
+        verdict = "" if least <= most else "too slow"
+        rows.append(f"| {what} | {least:.3f} s | {median:.3f} s | {most} s | {verdict} |")
     return "\n".join([*rows, ""])
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
+def _cpu_seconds(work: Callable[[], object]) -> list[float]:
     work()
     taken = []
     for _ in range(RUNS):
@@ -61,13 +68,13 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
         began = time.process_time()
         work()
         taken.append(time.process_time() - began)
-    return statistics.median(taken)
+    return taken
 
 
 def _plans() -> Iterator[Measured]:
     models = [_model(f"model-{number:04d}", ttl_seconds=300) for number in range(MODELS)]
     changed = [_model(item.spec.id, ttl_seconds=60) for item in models]
-    world = World().reached(desired(*models))
+    world = World(running=True).reached(desired(*models))
     cases = {
         "nothing to do": models,
         "one model changed": [*changed[:1], *models[1:]],
@@ -77,9 +84,17 @@ def _plans() -> Iterator[Measured]:
         "all of them changed": changed,
     }
     for what, wanted in cases.items():
-        plan = partial(world.plan, desired(*wanted))
+        plan = partial(_plan, world.observed(), world.ledger, desired(*wanted))
         assert not plan().refusals, what
         yield f"plan, {MODELS} models: {what}", _PLAN_SECONDS, plan
+
+
+def _plan(observed: Observed, ledger: Ledger, wanted: Desired) -> Plan:
+    """Plan as a run does for a llama-swap that runs: its version is asked where entries change."""
+    compared = compare_states(wanted, observed, ledger, server="llama-server")
+    if compared.changing:
+        compared = compared.looked_closer(replace(observed, version=NEWEST))
+    return build_plan(compared, allow_prune=True)
 
 
 def _model(name: str, *, ttl_seconds: int) -> DesiredModel:

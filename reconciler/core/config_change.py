@@ -15,11 +15,12 @@ from reconciler.core.following import Followed, Stuck
 from reconciler.core.ledger import LedgerEntry, LedgerGroup, Scaffold
 from reconciler.core.llamaswap.references import Reference, read_references
 from reconciler.core.llamaswap.rules import Problem, introduced, judge, new_problems, standing
-from reconciler.core.llamaswap.shapes import Place
+from reconciler.core.llamaswap.shapes import Place, as_list, model_entries
 from reconciler.core.names import ModelId
 from reconciler.core.ownership import EntryDifference
 from reconciler.core.refusal import Refusal
 from reconciler.core.renames import Renaming
+from reconciler.core.values import Json
 from reconciler.core.yamltext.lines import line_of
 from reconciler.errors import UnsafeEdit
 
@@ -93,8 +94,8 @@ def change_config(
             found = renaming.not_standing(found, problems)
             after = _Lines(merged=together, texts={**sources.texts, sources.path: edited.text})
             refusals += _refused(found, differences, renaming.view or view, after)
-        shadowed = _shadowed_aliases(sources.merged(edited.view).view())
-        warnings += sorted(shadowed - _shadowed_aliases(merged.view()))
+        shadowed = _shadowed_aliases(sources.merged(edited.view).data)
+        warnings += sorted(shadowed - _shadowed_aliases(merged.data))
         warnings += [
             f"{lines.at(('models', other, 'aliases'))}: {gone} is an alias of {other} too: "
             f"requests for it reach {other} from now on"
@@ -239,11 +240,12 @@ def _refused(
     ]
 
 
-def _shadowed_aliases(view: ConfigView) -> set[str]:
+def _shadowed_aliases(data: Mapping[str, Json]) -> set[str]:
     """Tell of aliases that bear a model's name: llama-swap accepts them, and the model wins."""
+    models = dict(model_entries(data))
     return {
         f"{alias} is an alias of {model} and the name of a model: requests for it reach the model"
-        for model, entry in view.models.items()
-        for alias in entry.aliases
-        if alias in view.models
+        for model, entry in models.items()
+        for alias in as_list(entry.get("aliases"))
+        if isinstance(alias, str) and alias in models
     }

@@ -159,7 +159,7 @@ def build_plan(
         desired,
         observed,
         ledger,
-        compared.merged.view().data if compared.merged else {},
+        compared.merged.data if compared.merged else {},
         config_changed=changed,
         places=places,
         asked=reload,

@@ -65,8 +65,8 @@ def macro_names(text: str) -> tuple[str, ...]:
 
     What the environment holds is known to llama-swap alone.
     """
-    names = dict.fromkeys(match[1] for match in MACRO.finditer(text))
-    return tuple(name for name in names if not name.startswith("env."))
+    names = dict.fromkeys(MACRO.findall(text))
+    return tuple([name for name in names if not name.startswith("env.")])
 
 
 def value_text(value: object) -> str:

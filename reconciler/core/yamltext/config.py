@@ -67,25 +67,41 @@ def read_config(data: bytes, path: str) -> ConfigView:
     """
     document = compose(_decode(data, path)[1], path)
     values = config_values(document)
-    models = values.get(MODELS)
-    return ConfigView(
-        data=values,
-        models={
-            model: _entry_view(document, model, key, node, models[model])
-            for model, (key, node) in entries_of(document).items()
-            if isinstance(models, Mapping)
-        },
-    )
+    return ConfigView(data=values, models=_Entries(document, values.get(MODELS)))
 
 
-def _entry_view(document: Document, model: str, key: Node, node: Node, values: Json) -> EntryView:
-    fields = {}
-    node = node.target if isinstance(node, AliasNode) else node
-    if isinstance(node, MappingNode) and isinstance(values, Mapping):
-        for name, (inner, value) in fields_of(node).items():
-            text = document.text[value.start : value.end]
-            fields[name] = FieldView(value=values[name], text=text, line=inner.line)
-    return EntryView(model=model, line=key.line, fields=fields)
+class _Entries(Mapping[str, EntryView]):
+    """The entries of a config; each is made when it is first asked for, and most never are."""
+
+    def __init__(self, document: Document, models: Json) -> None:
+        self._document = document
+        self._values = models if isinstance(models, Mapping) else {}
+        self._nodes = entries_of(document) if self._values else {}
+        self._made: dict[str, EntryView] = {}
+
+    def __getitem__(self, model: str) -> EntryView:
+        if model not in self._made:
+            self._made[model] = self._entry(model, *self._nodes[model])
+        return self._made[model]
+
+    def __contains__(self, model: object) -> bool:
+        return model in self._nodes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def _entry(self, model: str, key: Node, node: Node) -> EntryView:
+        fields = {}
+        node = node.target if isinstance(node, AliasNode) else node
+        values = self._values[model]
+        if isinstance(node, MappingNode) and isinstance(values, Mapping):
+            for name, (inner, value) in fields_of(node).items():
+                text = self._document.text[value.start : value.end]
+                fields[name] = FieldView(value=values[name], text=text, line=inner.line)
+        return EntryView(model=model, line=key.line, fields=fields)
 
 
 def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) -> Spliced:
