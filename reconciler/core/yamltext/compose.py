@@ -115,15 +115,10 @@ class _Composer:
         node: Node
         if kind == "ScalarEvent":
             start, end, style = mark.index, event.end_mark.index, event.style or ""
-            node = ScalarNode(
-                start=start,
-                end=_block_end(self._text, start, end) if style in BLOCK_STYLES else end,
-                line=mark.line + 1,
-                text=event.value,
-                style=style,
-                tag=event.tag,
-                anchor=anchor,
-            )
+            if style in BLOCK_STYLES:
+                end = _block_end(self._text, start, end)
+            # By position: names would take three times as long, and most nodes are scalars.
+            node = ScalarNode(start, end, mark.line + 1, event.value, style, event.tag, anchor)
         elif kind == "MappingStartEvent":
             node = self._mapping(event, depth)
         else:

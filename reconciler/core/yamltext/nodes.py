@@ -27,7 +27,7 @@ _YAML_TAG: Final = "tag:yaml.org,2002:"
 # Nobody changes a node. That is not enforced, for it would double the time each one takes to make,
 # and a config of a thousand models has some 30,000. A node's `weight` counts the values in it,
 # itself and those of aliases included.
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ScalarNode:
     """A scalar. `style` is its first sign (`'`, `"`, `|`, `>`), empty for a plain one."""
 
