@@ -47,7 +47,7 @@ class Desired:
 
 
 def expand(
-    manifest: Manifest, lock: Lock, *, lock_text: bytes, stalled: Mapping[ModelId, Stall]
+    manifest: Manifest, lock: Lock, *, lock_digest: str, stalled: Mapping[ModelId, Stall]
 ) -> Desired:
     """Join the manifest with its pins; a model without a pin must be in `stalled`.
 
@@ -74,7 +74,7 @@ def expand(
                 faults.append(_nested(spec, owners[folder], path, folder))
     if faults:
         raise ManifestInvalid(faults)
-    digest = hashlib.sha256(manifest.digest.encode() + lock_text).hexdigest()
+    digest = hashlib.sha256(f"{manifest.digest}{lock_digest}".encode()).hexdigest()
     return Desired(
         models=models,
         stalled=dict(stalled),

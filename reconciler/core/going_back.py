@@ -58,7 +58,7 @@ def names_since(models: Iterable[ModelId], manifests: Iterable[Manifest]) -> dic
     return {key: name for key, name in names.items() if name != key}
 
 
-def desired_then(target: Return, pins: Lock, lock_text: bytes) -> Desired:
+def desired_then(target: Return, pins: Lock, lock_digest: str) -> Desired:
     """Give what was asked for and applied then; `pins` are all pins of then.
 
     What that run could not apply stays as it is now. Raises `ManifestInvalid`.
@@ -73,7 +73,7 @@ def desired_then(target: Return, pins: Lock, lock_text: bytes) -> Desired:
         for key in specs
         if key not in pins.pins or not _is_applied(key, pins.pins[key], target.ledger)
     }
-    desired = expand(target.manifest, pins, lock_text=lock_text, stalled=stalled)
+    desired = expand(target.manifest, pins, lock_digest=lock_digest, stalled=stalled)
     return replace(desired, renames={**desired.renames, **target.renamed})
 
 

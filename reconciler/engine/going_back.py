@@ -13,7 +13,7 @@ from reconciler.core.generations import (
 )
 from reconciler.core.going_back import Return, desired_then, names_since, standing_digest
 from reconciler.core.manifest import Manifest
-from reconciler.core.reading.lock_text import render_lock
+from reconciler.core.reading.lock_text import lock_digest
 from reconciler.core.reading.manifest_text import parse_manifest
 from reconciler.core.rollout import as_bytes
 from reconciler.engine.host import Host
@@ -70,7 +70,7 @@ def prepare_return(
         host,
         options,
         manifest=manifest,
-        desired=desired_then(back, pins, render_lock(pins)),
+        desired=desired_then(back, pins, lock_digest(pins)),
         ledger=host.inventory.load_ledger(),
         lock=pins,
         pins_before=before,

@@ -21,7 +21,7 @@ from reconciler.core.manifest import Manifest
 from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed, RuntimeState
 from reconciler.core.plan import Plan, build_plan
-from reconciler.core.reading.lock_text import render_lock
+from reconciler.core.reading.lock_text import lock_digest
 from reconciler.core.runs import RunReport
 from reconciler.engine.closer_look import look_closer
 from reconciler.engine.drain import drain
@@ -101,7 +101,7 @@ def prepare(
     desired = expand(
         manifest,
         resolution.lock,
-        lock_text=render_lock(resolution.lock),
+        lock_digest=lock_digest(resolution.lock),
         stalled={key: _stall(error) for key, error in resolution.stalled.items()},
     )
     ledger, recovered = known_ledger(host, manifest, before.pins)

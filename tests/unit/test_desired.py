@@ -23,7 +23,7 @@ def join(*models: tuple[str, PinnedFile]) -> tuple[str, ...]:
     asked = Asked(source="")
     lock = Lock(pins={ModelId(name): Pin(asked=asked, files=(file,)) for name, file in models})
     try:
-        expand(manifest, lock, lock_text=b"", stalled={})
+        expand(manifest, lock, lock_digest="", stalled={})
     except ManifestInvalid as error:
         return tuple(fault.message for fault in error.faults)
     return ()

@@ -140,10 +140,10 @@ def test_standing_digest_is_of_manifest_and_lock() -> None:
 def test_what_could_not_be_applied_then_stays_as_it_is() -> None:
     """A model that the old manifest declares and the old ledger has otherwise is set aside."""
     then = World().reached(desired(model("a")))
-    back = desired_then(target(then, "a", "b"), pins("a", "b"), b"")
+    back = desired_then(target(then, "a", "b"), pins("a", "b"), "")
     assert (set(back.models), set(back.stalled)) == ({"a"}, {"b"})
     assert "stays as it is now" in back.stalled[ModelId("b")].reason
-    assert set(desired_then(target(then, "a"), Lock(), b"").stalled) == {"a"}
+    assert set(desired_then(target(then, "a"), Lock(), "").stalled) == {"a"}
 
 
 def test_going_back_ends_with_the_bytes_of_then() -> None:

@@ -361,5 +361,5 @@ def test_the_desired_state_knows_the_old_names_of_stalled_models_too() -> None:
     spec = NEW.models[ModelId("new")].spec
     manifest = Manifest(models={spec.id: spec}, policy=Policy(), paths=(), digest=digest("m"))
     stalled = desired(stalled={"new": "no answer"}).stalled
-    found = expand(manifest, Lock(), lock_text=b"", stalled=stalled)
+    found = expand(manifest, Lock(), lock_digest="", stalled=stalled)
     assert found.renames == {"new": "old"}

@@ -38,6 +38,8 @@ _MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 1_000_000
 # The C parser recurses on its own stack, and dies of some thousands of levels.
 _SAFE_DEPTH: Final = 500
+# What may hide a bracket from the parser: quotes, comments, tags, anchors and aliases.
+_HIDING: Final = re.compile(r"[\"'#!&*]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +120,8 @@ def _line_too_deep(text: str) -> int:
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
-    indent = max(len(line) - len(line.lstrip(" -?:")) for line in text.split("\n"))
-    if indent + text.count("[") + text.count("{") <= _SAFE_DEPTH:
-        return 0  # Nobody can nest deeper than this, and most texts need no closer look.
+    if _deepest(text) <= _SAFE_DEPTH:
+        return 0
     depth = 0
     try:
         for event in YAML(typ="safe").parse(text):
@@ -133,6 +134,21 @@ def _line_too_deep(text: str) -> int:
     except YAMLError:
         return 0  # Whoever parses it stops at the same place, and says why.
     return 0
+
+
+def _deepest(text: str) -> int:
+    """Give a depth that nothing in `text` is nested beyond; most texts need no closer look."""
+    indent = opened = within = 0
+    for line in text.split("\n"):
+        indent = max(indent, len(line) - len(line.lstrip(" -?:")))
+        opens = line.count("[") + line.count("{")
+        closes = line.count("]") + line.count("}")
+        if opens == closes and not _HIDING.search(line):
+            within = max(within, opens)
+        else:
+            opened += opens
+    # A pair in a list in brackets is a mapping of its own.
+    return 1 + indent + 2 * (opened + within)
 
 
 def _parse(text: str, path: str) -> YamlText:
