@@ -20,7 +20,7 @@ from reconciler.core.names import ModelId
 from reconciler.core.observed import Observed
 from reconciler.core.ownership import owned_in
 from reconciler.core.refusal import Refusal
-from reconciler.core.renames import Renaming, rename_models
+from reconciler.core.renames import Renaming, is_away, rename_models
 from reconciler.core.yamltext.config import read_config
 
 
@@ -63,9 +63,16 @@ class Comparison:
 
     @property
     def changing(self) -> frozenset[ModelId]:
-        """The models whose entry, or membership in a group, is edited."""
-        entries = self.differences.entries
-        return frozenset(item.model for item in entries if item.edits or item.group)
+        """The models whose entry, or membership in a group, changes.
+
+        An entry that goes back to the ID that it had before us may need no other edit.
+        """
+        owned = self.renaming.owned_entry
+        return frozenset(
+            item.model
+            for item in self.differences.entries
+            if item.edits or item.group or (item.after is None and is_away(owned(item.model)))
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -133,10 +133,6 @@ def build_plan(
 
     `reserve_bytes` must stay free where the models lie, if anything is brought there. `reload` is
     how llama-swap may be told of a change: what `ladder` takes.
-
-    Raises:
-        ConfigUnreadable: llama-swap's config, or a file that it is merged with, is not YAML that we
-            can read.
     """
     desired, observed, ledger = compared.desired, compared.observed, compared.ledger
     differences, discovery, renaming = compared.differences, compared.discovery, compared.renaming

@@ -30,13 +30,9 @@ def look_closer(host: Host, compared: Comparison) -> Comparison:
     header that cannot be read now is left out.
     """
     observed = compared.observed
-    changes = (
-        *compared.changing,
-        *compared.places,
-        *compared.renaming.models,
-        *compared.differences.removed,
-    )
-    if not changes and not compared.ledger.reload_pending:
+    is_running = observed.runtime.status is RuntimeStatus.RUNNING
+    is_pending = is_running and compared.ledger.reload_pending
+    if not (compared.changing or compared.places or compared.renaming.entries or is_pending):
         return compared
     version = running_version(host, observed.runtime)
     files = _files_to_read(compared, version)

@@ -214,3 +214,7 @@ def test_plan_with_nothing_to_do_asks_nobody_and_reads_no_file(host: Sandbox) ->
     assert asked() == (False, False, False)
     host.write_manifest(SERVED % "ttl: 5")
     assert asked() == (True, False, True)
+    host.write_manifest(CHAT + "    enabled: false\n")
+    host.apply()
+    host.write_manifest("")
+    assert asked() == (False, False, False), "its entry is gone already, and its file alone goes"

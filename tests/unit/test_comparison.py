@@ -83,3 +83,15 @@ def test_only_what_was_learned_is_compared_again() -> None:
     first, second = compared.looked_closer(closer).declared.entries
     assert "capabilities" in {change.key for change in first.changes}
     assert second is compared.declared.entries[1]
+
+
+def test_entry_that_goes_back_to_its_old_name_changes() -> None:
+    """Nothing of ours stands in it, and yet llama-swap is to be told, as its version likes it."""
+    config = b"models:\n  theirs:\n    cmd: srv --port ${PORT} -m /models/acme/theirs/m.gguf\n"
+    files = pinned("theirs", "bytes")
+    world = World(config=config).reached(desired(model("theirs", files)))
+    world = world.reached(desired(model("ours", files, renamed_from="theirs")))
+    assert world.config == config.replace(b"  theirs:", b"  ours:")
+    off = desired(model("ours", files, enabled=False))
+    assert compare_states(off, world.observed(), world.ledger, server="s").changing == {"ours"}
+    assert world.reached(off).config == config

@@ -106,6 +106,13 @@ def test_numbers_of_different_kinds_are_different_values() -> None:
         assert not identical({"a": [one]}, {"a": [other]})
 
 
+@pytest.mark.parametrize(("text", "items"), [("ab", ["a", "b"]), ("a", ["a"]), ("", [])])
+def test_text_is_no_list_of_its_letters(text: str, items: list[Json]) -> None:
+    """A list where a text was meant is found out, although Python counts both as sequences."""
+    assert not identical({"a": text}, {"a": items})
+    assert not identical({"a": items}, {"a": text}, open_end=True)
+
+
 def added(old: str, **fields: Json) -> str:
     """Give what an added model `new` puts into a config."""
     edit = AddEntry(model="new", fields=fields)
