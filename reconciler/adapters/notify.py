@@ -129,7 +129,7 @@ class Notifier:
         self._leaving_seconds = leaving_seconds
         self._reporter = reporter
         self._waiting: Queue[Mapping[str, Any] | None] = Queue(_MOST_WAITING)
-        self._ends = Event()
+        self._ends, self._given_up = Event(), Event()
         self._told: set[str] = set()
         self._thread = Thread(target=self._run, name="notify", daemon=True)
 
@@ -148,8 +148,10 @@ class Notifier:
             # Where there is no room the thread is not waiting for anything either.
             self._waiting.put_nowait(None)
         self._thread.join(self._leaving_seconds)
-        for sender in self._senders if self._thread.is_alive() else ():
-            sender.abandon()
+        if self._thread.is_alive():
+            self._given_up.set()
+            for sender in self._senders:
+                sender.abandon()
 
     def send(self, notice: Mapping[str, Any]) -> None:
         """Have a notice sent. Returns at once, and never raises."""
@@ -159,8 +161,8 @@ class Notifier:
             self._tell("there are too many of them", "")
 
     def _run(self) -> None:
-        # What waits when the end is asked for is sent first.
-        while not (self._ends.is_set() and self._waiting.empty()):
+        # What waits when the end is asked for is sent first, as long as there is time.
+        while not (self._given_up.is_set() or (self._ends.is_set() and self._waiting.empty())):
             notice = self._waiting.get()
             if notice is not None:
                 self._send(notice)

