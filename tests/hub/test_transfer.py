@@ -484,7 +484,7 @@ def test_told_to_stop_it_waits_for_no_small_file(setup: TransferSetup, is_silent
 
     thread = threading.Thread(target=fetch, daemon=True)
     thread.start()
-    wait_for(has_ended, "the end", seconds=4)
+    wait_for(has_ended, "the end")
     assert len(raised) == 1
     assert not setup.partial.exists()
 

@@ -69,20 +69,30 @@ def read(path: Path) -> bytes:
 def kill_amid(host: Sandbox, kind: int, late_seconds: float) -> bool:
     """Start a watch and kill it right after one of the signs that it is at work; whether it came.
 
-    What an earlier one has done already gives no sign any more: then it is killed at rest.
+    The first sign, that it is on, always comes. What an earlier one has done already gives no sign
+    any more: then it is killed at rest.
     """
-    signs = signs_of_work(host)
+    is_on, *later = signs_of_work(host)
+    chosen = kind % (len(later) + 1)
     process = host.start("--watch", "--quiet")
     try:
-        until = time.monotonic() + QUIET_SECONDS
-        while not (came := signs[kind % len(signs)](process.pid)) and time.monotonic() < until:
-            time.sleep(0.001)
+        came = comes(lambda: is_on(process.pid), PATIENCE_SECONDS)
+        if chosen:
+            came = comes(lambda: later[chosen - 1](process.pid), QUIET_SECONDS)
         time.sleep(late_seconds)
         assert process.poll() is None
     finally:
         process.kill()
         process.communicate()
     return came
+
+
+def comes(sign: Callable[[], bool], seconds: float) -> bool:
+    """Look for a sign, as often as can be; whether it came within so many seconds."""
+    until = time.monotonic() + seconds
+    while not sign() and time.monotonic() < until:
+        time.sleep(0.001)
+    return sign()
 
 
 def come_to_rest(host: Sandbox, round_number: int) -> None:

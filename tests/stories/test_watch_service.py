@@ -71,11 +71,10 @@ def test_systemd_hears_of_a_watch_from_its_start_to_its_end(
         manager.wait_for("STATUS", "resting")
         process.send_signal(signal.SIGHUP)
         told = manager.wait_for("RELOADING", "1")
-        assert 0 <= time.monotonic_ns() // 1000 - int(told["MONOTONIC_USEC"]) < 10_000_000
+        assert 0 <= time.monotonic_ns() // 1000 - int(told["MONOTONIC_USEC"]) < 60_000_000
         manager.wait_for("READY", "1")
         manager.wait_for("STATUS", "resting")
-        process.send_signal(signal.SIGTERM)
-        manager.wait_for("STOPPING", "1")
+    manager.wait_for("STOPPING", "1")
 
 
 def test_a_hub_that_does_not_answer_is_no_hang_and_a_log_that_nobody_takes_is(

@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 
 from reconciler.demo.hub_faults import Fault, Slow, Stall
+from reconciler.engine.shield import GRACE_SECONDS
 from tests.support.asking import LLAMA_SERVER, asking
 from tests.support.hub import running_hub
 from tests.support.llama_swap_process import local_llama_swap
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
-from tests.support.watching import wait_for_line, watching
+from tests.support.watching import BY_FORCE, wait_for_line, watching
 
 CHAT = "  chat:\n    source: acme/chat-GGUF:Q4_K_M\n"
 CODE = "  code:\n    source: acme/code-GGUF:Q4_K_M\n"
-PROMISED_SECONDS = 10.0
+# More than any end takes, however busy the machine is.
+PATIENCE_SECONDS = 60.0
 HANGS = shlex.join([sys.executable, "-c", "import time; time.sleep(60)"])
 EVERYTHING = Fault(effect=Stall(after_bytes=None), times=None)
 
@@ -50,14 +52,14 @@ def started(host: Sandbox, *words: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[float, str]:
-    """Tell it to stop; gives how long that took, and what it said at last."""
-    began = time.monotonic()
+def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
+    """Tell it to stop, which must need no force; gives what it said at last."""
     process.send_signal(number)
-    _, said = process.communicate(timeout=PROMISED_SECONDS)
+    _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, said
+    assert BY_FORCE not in said
     assert "Traceback" not in said
-    return time.monotonic() - began, said
+    return said
 
 
 def runs(host: Sandbox) -> list[dict[str, Any]]:
@@ -76,9 +78,7 @@ def test_stopped_while_it_rests(stocked: Sandbox, number: signal.Signals) -> Non
     """At once, with code 0, and by either signal."""
     with started(stocked) as process:
         wait_for_line(process.stdout, "Applied")
-        took, said = stopped(process, number)
-    assert took < 3
-    assert "stopped" in said
+        assert "stopped" in stopped(process, number)
 
 
 def test_stopped_while_the_hub_hangs(stocked: Sandbox) -> None:
@@ -86,7 +86,7 @@ def test_stopped_while_the_hub_hangs(stocked: Sandbox) -> None:
     stocked.hub.faults.add(EVERYTHING)
     with started(stocked) as process:
         wait_for(lambda: bool(stocked.hub.requests), "a question")
-        assert stopped(process)[0] < 5
+        stopped(process)
 
 
 @pytest.mark.parametrize("effect", [Slow(bytes_per_second=20_000), Stall(after_bytes=10_000)])
@@ -108,7 +108,7 @@ def test_stopped_while_it_reads_a_large_file(stocked: Sandbox) -> None:
     stocked.write_manifest(f"  large:\n    source: file://{large}\n")
     with started(stocked) as process:
         wait_for_line(process.stderr, "hashing")
-        assert stopped(process)[0] < 5
+        stopped(process)
 
 
 def test_stopped_while_another_run_is_at_work(stocked: Sandbox) -> None:
@@ -118,7 +118,7 @@ def test_stopped_while_another_run_is_at_work(stocked: Sandbox) -> None:
         line = wait_for_line(process.stderr, "waiting for process")
         assert f"process {holder} on " in line
         assert "(--lock-timeout 30 s)" in line
-        assert stopped(process)[0] < 5
+        stopped(process)
 
 
 def test_stopped_while_requests_are_waited_for(stocked: Sandbox) -> None:
@@ -129,7 +129,7 @@ def test_stopped_while_requests_are_waited_for(stocked: Sandbox) -> None:
         stocked.settings["RECONCILER_LLAMA_SWAP_URL"] = url
         with started(stocked) as process:
             wait_for_line(process.stderr, "in flight to end")
-            assert stopped(process)[0] < 5
+            stopped(process)
         assert stocked.config.read_text() == text
         assert not answer.ended.is_set()
 
@@ -160,9 +160,9 @@ def test_stopped_amid_a_rollout_it_is_given_up_in_time(tmp_path: Path, mount_tab
         for _, process in processes:
             process.send_signal(signal.SIGTERM)
         for host, process in processes:
-            out, err = process.communicate(timeout=PROMISED_SECONDS)
-            took = time.monotonic() - began
-            assert 5 < took < PROMISED_SECONDS, err
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+            assert time.monotonic() - began > 5, err
+            assert BY_FORCE not in err
             assert process.returncode == 0, err
             assert runs(host)[0]["outcome"] == "interrupted", out
             host.settings["RECONCILER_RUNTIME"] = "none"
@@ -185,8 +185,12 @@ def test_second_signal_is_not_waited_for(tmp_path: Path, mount_table: Path) -> N
         with started(host) as process:
             wait_for(lambda: "chat" in host.config.read_text(), "the new config")
             process.send_signal(signal.SIGTERM)
-            took, _ = stopped(process, signal.SIGINT)
-        assert took < 4
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            assert time.monotonic() - began < GRACE_SECONDS
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
 
 
 def test_second_watch_is_refused_at_once(stocked: Sandbox) -> None:
@@ -197,11 +201,11 @@ def test_second_watch_is_refused_at_once(stocked: Sandbox) -> None:
         wait_for_line(first.stdout, "Applied")
         first.send_signal(signal.SIGHUP)
         wait_for_line(first.stderr, "read again")
-        with started(stocked, "--lock-timeout", "60") as second:
-            _, said = second.communicate(timeout=PROMISED_SECONDS)
+        with started(stocked, "--lock-timeout", "600") as second:
+            _, said = second.communicate(timeout=PATIENCE_SECONDS)
         assert second.returncode == 1
         assert f"another watch keeps this models folder: process {first.pid} on " in said
-        assert re.search(rf"since {time.strftime('%Y')}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", said)
+        assert re.search(r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", said)
     with started(stocked) as third:
         wait_for_line(third.stderr, "watching")
         third.kill()
@@ -214,16 +218,15 @@ def test_others_look_on_while_it_downloads(stocked: Sandbox) -> None:
     """`--plan`, `status`, `list` and `history` need not wait for a download that is under way, and
     change nothing of it.
     """
-    slow = Slow(bytes_per_second=100_000)
+    slow = Slow(bytes_per_second=1000)
     stocked.hub.faults.add(Fault(effect=slow, path="*.gguf", origin="cdn", times=None))
     with started(stocked) as process:
         wait_for(lambda: bool(downloads(stocked)), "a download")
-        began = time.monotonic()
         assert stocked.plan()["summary"]["added"] == ["chat", "code"]
         assert stocked.run("status").code == 0
         assert stocked.run("list").code == 0
         assert stocked.run("history").code == 0
-        assert time.monotonic() - began < 5
+        assert stocked.model_files() == {}
         assert process.poll() is None
         stocked.hub.faults.clear()
         stopped(process)

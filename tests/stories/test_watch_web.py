@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.demo.hub_faults import Fault, Slow
+from reconciler.demo.hub_faults import Fault, Slow, Stall
 from tests.support.documents import PROJECT, Document
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
@@ -86,7 +86,8 @@ def test_page_shows_a_watch_from_its_first_pass_on(host: Sandbox) -> None:
     """
     files = host.add_repo("acme/chat-GGUF", size=400_000)
     host.write_manifest(CHAT)
-    host.hub.faults.add(Fault(effect=Slow(bytes_per_second=500_000), path="*.gguf", times=None))
+    stall = Fault(effect=Stall(after_bytes=100_000), path="*.gguf", origin="cdn", times=None)
+    host.hub.faults.add(stall)
     with looked_at(host) as site:
         wait_for(lambda: bool(site.status()["work"]["tasks"]), "a download to be shown")
         wait_for(lambda: bool(site.status()["models"]), "the models of its plan")
@@ -95,6 +96,8 @@ def test_page_shows_a_watch_from_its_first_pass_on(host: Sandbox) -> None:
         assert shown["models"][0]["state"] == "pending"
         assert site.get("/readyz") == (503, b"no pass has ended yet\n")
         assert site.metrics()["reconciler_work_left_bytes", ""] > 0
+        host.hub.faults.clear()
+        host.hub.release_stalled()
         wait_for(lambda: site.rests_after(1), "the first pass to end")
         shown = site.status()
         assert list(shown) == documented_keys("status page key")
@@ -185,10 +188,12 @@ def test_settings_read_again_keep_the_page_or_end_it(host: Sandbox) -> None:
     host.add_repo("acme/chat-GGUF")
     host.write_manifest(CHAT)
     dotenv = host.home / ".env"
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as kept_free:
         taken = other.getsockname()[1]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        # Bound and not listening, it keeps others from the port, and not the watch.
+        kept_free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept_free.bind(("127.0.0.1", 0))
+        port = kept_free.getsockname()[1]
         dotenv.write_text(f"RECONCILER_LISTEN=127.0.0.1:{port}\n")
         with watching(host) as process:
             site = Site(process, port)

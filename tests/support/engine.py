@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import socket
@@ -31,10 +32,11 @@ from docker.types import Mount
 SUPPORT = Path(__file__).parent
 STAND_IN = "/opt/stand-in/tests/support"
 PACKAGES = "/opt/packages"
-HEALTHY_SECONDS = 15.0
+HEALTHY_SECONDS = 60.0
 # The host's folders that Python needs; merged-usr hosts have the others as links into `/usr`.
 HOST_FOLDERS = ("usr", "lib", "lib64", "bin")
 SCRIPTS = {"app/llama-swap": "llama_swap.py", "app/llama-server": "llama_server.py"}
+_PORTS = itertools.count(os.getpid())
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -273,7 +275,14 @@ def host_mounts() -> list[Mount]:
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port of 127.0.0.1 that nobody listens on now, nor will before who asked for it does.
+
+    The system gives away those from 32768 on. Of the ones below, each process of a run has its own.
+    """
+    first = 12_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20 * 1000
+    while True:
+        port = first + next(_PORTS) % 1000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port

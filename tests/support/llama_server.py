@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import sys
 import threading
@@ -123,8 +124,9 @@ def main(arguments: list[str]) -> int:
             say(f"error: failed to load model: {path} is no GGUF file")
             return 1
     Handler.model = str(files[0]) if files else ""
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        say(f"server is listening on http://127.0.0.1:{port}")
+    host = os.environ.get("LLAMA_ARG_HOST", "127.0.0.1")
+    with ThreadingHTTPServer((host, port), Handler) as server:
+        say(f"server is listening on http://{host}:{port}")
         server.serve_forever()
     return 0
 

@@ -26,6 +26,15 @@ class StartFailed(Exception):
     """A model's command ended, or never became healthy."""
 
 
+def own_loopback() -> str:
+    """Give an address of this machine that no other process uses for its models.
+
+    Tests run side by side, and every stand-in counts its models' ports from the same number.
+    """
+    number = os.getpid()
+    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
 class Upstream:
     """One model's running command."""
 
@@ -33,9 +42,14 @@ class Upstream:
         self.model = model
         self.state = "starting"
         url = urlsplit(model.proxy)
-        self.address = (url.hostname or "127.0.0.1", url.port or 80)
+        host = own_loopback() if model.takes_port else url.hostname or "127.0.0.1"
+        self.address = (host, url.port or 80)
         self._log = log
-        environment = {**os.environ, **dict(item.split("=", 1) for item in model.env)}
+        environment = {
+            **os.environ,
+            "LLAMA_ARG_HOST": host,
+            **dict(item.split("=", 1) for item in model.env),
+        }
         try:
             self._process = subprocess.Popen(
                 split_command(model.cmd),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from docker.models.containers import Container
 from docker.types import Mount
 from ruamel.yaml import YAML
 
-from tests.support.engine import NO_PROXY, Engine, host_mounts, wait_for
+from tests.support.engine import NO_PROXY, Engine, free_port, host_mounts, wait_for
 
 
 @dataclass
@@ -42,9 +41,7 @@ class Patient:
     container: Container | None = None
 
     def __post_init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.ports = self.ports or [f"127.0.0.1:{self.port}:8080"]
 
     def start(self, *, wait: bool = True) -> None:

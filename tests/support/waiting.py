@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Ask again and again until `condition()` holds; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -13,6 +13,10 @@ from typing import IO, Any
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 
+# What a watch says where it is ended by force, a second before the ten that are promised are over,
+# or by a second signal.
+BY_FORCE = "stopped without waiting for what hangs"
+
 
 @contextmanager
 def watching(host: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -30,6 +34,7 @@ def watching(host: Sandbox, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.communicate()
             raise
     assert process.returncode == 0, f"{process.returncode}\n{out}\n{err}"
+    assert BY_FORCE not in err
     assert "Traceback" not in err
 
 

@@ -105,17 +105,17 @@ def test_manifest_commit_is_found_through_links(git: GitHost, tmp_path: Path) ->
 def test_push_that_hangs_does_not_hold_up_the_end(git: GitHost) -> None:
     """The lock is pushed beside the watch; told to stop, it is given up, and git ended."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         url = f"git://127.0.0.1:{server.getsockname()[1]}/manifests"
         git.here("remote", "set-url", "origin", url)
         git.manifest.with_name("home.yaml.lock").write_bytes(render_lock(Lock()))
         heard = Heard()
-        began = time.monotonic()
         with lock_keeper(settings_of(git, git_lock_branch="kept"), heard) as keepers:
             keepers[0].failed(Refused("whatever the pass came to"))
             connection, _ = server.accept()
-        assert time.monotonic() - began < 10
-        connection.settimeout(5)
+            began = time.monotonic()
+        assert time.monotonic() - began < 30
+        connection.settimeout(60)
         with connection:
             while connection.recv(4096):
                 pass

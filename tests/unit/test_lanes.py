@@ -139,17 +139,19 @@ def test_work_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_who_stops_listening_stops_the_work() -> None:
     """An interruption between two results tells the work to stop, and waits for it."""
-    stopped = threading.Event()
+    begun, stopped = threading.Event(), threading.Event()
     ended: list[int] = []
 
     def work(item: int) -> int:
         if item > 1:
-            assert stopped.wait(10)
+            begun.set()
+            assert stopped.wait(20)
         ended.append(item)
         return item
 
     results = lanes(work, ([1, 2, 3], 2), stop=stopped.set).results()
     assert next(results) == (1, 1)
+    assert begun.wait(20)
     with pytest.raises(KeyboardInterrupt):
         results.throw(KeyboardInterrupt)
     assert stopped.is_set()

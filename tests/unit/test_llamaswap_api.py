@@ -299,6 +299,15 @@ def test_model_is_loaded_seen_and_unloaded(busy_config: Path, behave: str) -> No
         assert server.running() == ()
 
 
+def test_two_on_one_machine_have_their_models_for_themselves(busy_config: Path) -> None:
+    """Each counts its models' ports from the same number; what one ends goes on with the other."""
+    with local_llama_swap(busy_config) as first, local_llama_swap(busy_config) as second:
+        one, other = LlamaSwapServer(first), LlamaSwapServer(second)
+        assert one.load("org/chat", 60) == other.load("org/chat", 60) == ""
+        one.unload("org/chat")
+        assert other.probe("org/chat", 60) == ""
+
+
 def test_model_that_does_not_come_up_says_why(busy_config: Path) -> None:
     """Loading and probing it give llama-swap's own word, and nothing is raised."""
     with local_llama_swap(busy_config) as url:

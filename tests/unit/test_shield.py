@@ -77,11 +77,11 @@ def test_signal_waits_no_longer_than_its_grace(heard: list[int]) -> None:
     def work() -> None:
         with shielded(grace_seconds=0.2):
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            time.sleep(60)
 
     with pytest.raises(Stopped):
         work()
-    assert 0.2 <= time.monotonic() - began < 3
+    assert 0.2 <= time.monotonic() - began < 30
     assert heard == [signal.SIGTERM]
 
 

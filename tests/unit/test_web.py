@@ -260,7 +260,8 @@ def test_many_who_are_slow_keep_nobody_out(server: WebServer, beginning: bytes) 
         for _ in range(5):
             began = time.monotonic()
             assert ask(server, "/api/status")[0] == 200
-            assert time.monotonic() - began < 2
+            # Only who is slow waits until the server ends it.
+            assert time.monotonic() - began < web_server._REQUEST_SECONDS
 
 
 def test_who_never_reads_keeps_nobody_out(server: WebServer, told: Told) -> None:
@@ -301,7 +302,7 @@ def test_who_asks_for_more_than_they_read_keeps_nobody_out(server: WebServer, to
         for _ in range(5):
             began = time.monotonic()
             assert ask(server, "/healthz")[0] == 200
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < web_server._REQUEST_SECONDS
 
 
 def test_few_requests_in_one_go_are_answered_in_their_order(server: WebServer) -> None:
@@ -333,7 +334,7 @@ def test_request_that_trickles_is_ended(told: Told, monkeypatch: pytest.MonkeyPa
             except ConnectionError:
                 return True
 
-        wait_for(ended, "the connection to be ended", seconds=6)
+        wait_for(ended, "the connection to be ended", seconds=9)
 
 
 @pytest.mark.parametrize("sent", [
