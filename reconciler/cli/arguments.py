@@ -143,7 +143,8 @@ def build_parser() -> ArgumentParser:
     search.add_argument("words", nargs="+", metavar="WORD", help="all of them must be found")
     search.add_argument("--limit", type=_whole, default=20, metavar="N", help="show at most N (20)")
     history = verb("history", "show past runs, the newest first")
-    history.add_argument("--limit", type=_whole, default=20, metavar="N", help="show N runs (20)")
+    history.add_argument("--limit", type=_whole, default=20, metavar="N", help="show N lines (20)")
+    history.add_argument("--all", action="store_true", help="a line for each run")
     verify = verb("verify", "read every file of ours again and check it", "[MODEL...] ")
     verify.add_argument("models", nargs="*", metavar="MODEL", help="only these models' files")
     verify.add_argument(

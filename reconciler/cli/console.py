@@ -84,8 +84,11 @@ class Console:
 
     def warn(self, message: str, hint: str = "") -> None:
         """One line that a person should act on, and the next step."""
-        shown = f"{self._style('warning:', 'yellow')} {printable(message)}"
-        self._log("warning", message, f"{shown}{self._hint(hint)}", hint=hint)
+        self._log("warning", message, self._warned(message, hint), hint=hint)
+
+    def as_warning(self, message: str) -> str:
+        """Give what `warn` would write, for who must write it himself."""
+        return self._logged("warning", message, self._warned(message, ""), hint="") + "\n"
 
     def fail(self, message: str, hint: str) -> None:
         """The error that ends the command, and its next step."""
@@ -130,17 +133,23 @@ class Console:
     def _hint(self, hint: str) -> str:
         return f"\n{self._style('hint:', 'blue')} {printable(hint)}" if hint else ""
 
+    def _warned(self, message: str, hint: str) -> str:
+        return f"{self._style('warning:', 'yellow')} {printable(message)}{self._hint(hint)}"
+
     def _log(self, level: str, message: str, shown: str, **more: Any) -> None:
-        if self._as_json:
-            line = {"time": datetime.now(UTC).isoformat(), "level": level, "message": message}
-            shown = json.dumps(line | more)
-        elif self._for_journal:
-            shown = with_priority(shown, level)
+        text = self._logged(level, message, shown, **more)
         with self._guard:
             if self._bars is not None:
-                self._bars.print(shown)
+                self._bars.print(text)
             else:
-                print(shown, file=sys.stderr)
+                print(text, file=sys.stderr)
+
+    def _logged(self, level: str, message: str, shown: str, **more: Any) -> str:
+        """Give an entry in the log's form; `shown` is its text for people."""
+        if self._as_json:
+            line = {"time": datetime.now(UTC).isoformat(), "level": level, "message": message}
+            return json.dumps(line | more)
+        return with_priority(shown, level) if self._for_journal else shown
 
     def _event(self, message: str, more: dict[str, Any]) -> None:
         if not self._quiet:

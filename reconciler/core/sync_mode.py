@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from reconciler.core.ages import human_age
 from reconciler.core.desired import Desired
 from reconciler.core.ledger import Ledger
 from reconciler.core.names import ModelId
@@ -81,13 +82,13 @@ def choose_mode(
     age = now - datetime.fromisoformat(last_full.started_at)
     # One from the future tells of a clock that was wrong, so nothing is known of its age.
     if not timedelta(0) <= age <= timedelta(hours=settings.threshold_hours):
-        old = f"the last full run is {_shown(age)} old, more than {settings.threshold_hours:g} h"
+        old = f"the last full run is {human_age(age)} old, more than {settings.threshold_hours:g} h"
         return Decision(mode=SyncMode.FULL, reason=old if age > timedelta(0) else _WRONG_CLOCK)
     if changed > models * _MANY:
         return Decision(
             mode=SyncMode.FULL, reason=f"{changed} of {models} models changed, more than 10 %"
         )
-    return Decision(mode=SyncMode.INCREMENTAL, reason=f"the last full run is {_shown(age)} old")
+    return Decision(mode=SyncMode.INCREMENTAL, reason=f"the last full run is {human_age(age)} old")
 
 
 def changed_models(desired: Desired, ledger: Ledger) -> frozenset[ModelId]:
@@ -113,10 +114,3 @@ def changed_models(desired: Desired, ledger: Ledger) -> frozenset[ModelId]:
         )
     }
     return frozenset(gone | other)
-
-
-def _shown(age: timedelta) -> str:
-    hours = age.total_seconds() / 3600
-    if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

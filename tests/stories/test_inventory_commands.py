@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from reconciler.adapters.store.run_lock import RunLock
 from reconciler.adapters.system_clock import SystemClock
+from reconciler.core.runs import RunReport, report_to_json
 from reconciler.demo.gguf_bytes import tiny_model
 from tests.support.fakes import Heard
 from tests.support.sandbox import Sandbox
@@ -47,6 +49,21 @@ def found(host: Sandbox, *words: str) -> list[str]:
 def state_file(host: Sandbox, name: str) -> Path:
     """Give a file or folder of the state folder."""
     return host.models / ".reconciler" / name
+
+
+def rest_after(host: Sandbox, *, runs: int) -> None:
+    """Have so many runs recorded that found nothing to do, ten minutes apart."""
+    began = (datetime.now(UTC) + number * timedelta(minutes=10) for number in range(runs))
+    reports = [
+        RunReport(run=f"{number} of {runs}", started_at=moment.isoformat())
+        for number, moment in enumerate(began)
+    ]
+    # As the inventory keeps them, but all in one transaction.
+    with closing(sqlite3.connect(state_file(host, "inventory.db"))) as database, database:
+        database.executemany(
+            "INSERT INTO run (run, started_at, outcome, report) VALUES (?, ?, ?, ?)",
+            [(it.run, it.started_at, it.outcome, json.dumps(report_to_json(it))) for it in reports],
+        )
 
 
 # list
@@ -316,6 +333,49 @@ def test_history_tells_runs_newest_first(two_models: Sandbox) -> None:
     assert "+2" in lines[3]
     assert "-1" in lines[2]
     assert len(two_models.run("history", "--limit", "1").out.splitlines()) == 2
+
+
+def test_history_of_a_week_at_rest_shows_what_was_applied(two_models: Sandbox) -> None:
+    """What a watch did in vain is a line that says how often, and over what time; a limit counts
+    lines. `--all` shows each run, and machines are given each as ever.
+    """
+    rest_after(two_models, runs=1008)
+    two_models.write_manifest(CHAT)
+    two_models.apply("--allow-prune")
+    rest_after(two_models, runs=3)
+    lines = [line.split("  ") for line in two_models.run("history").out.splitlines()[1:]]
+    told = [[cell.strip() for cell in line if cell][1:4] for line in lines]
+    assert told == [
+        ["3 in sync", "over 20 min", "-"],
+        ["applied", "-1", "2, now"],
+        ["1008 in sync", "over 7 days", "-"],
+        ["applied", "+2", "1"],
+    ]
+    assert len(two_models.run("history", "--limit", "2").out.splitlines()) == 3
+    each = two_models.run("history", "--all", "--limit", "2000").out.splitlines()
+    assert len(each) == 1 + 3 + 1 + 1008 + 1
+    assert len(two_models.run("history", "--all").out.splitlines()) == 21
+    limited = two_models.run("history", "--limit", "500", "--json")
+    runs = limited.json["runs"]
+    assert [run["outcome"] for run in runs] == ["in sync"] * 3 + ["applied"] + ["in sync"] * 496
+    assert two_models.run("history", "--all", "--limit", "500", "--json").out == limited.out
+
+
+def test_history_of_a_week_fits_a_terminal(two_models: Sandbox) -> None:
+    """At 80 columns, what can be gone back to is seen beside what was done in vain."""
+    rest_after(two_models, runs=1008)
+    two_models.write_manifest(CHAT)
+    two_models.apply("--allow-prune")
+    with at_terminal(two_models, "history") as terminal:
+        assert terminal.end() == 0
+        lines = terminal.lines()
+    assert "GENERATION" in lines[0]
+    assert [line.split("  ")[1].strip() for line in lines[1:4]] == [
+        "applied",
+        "1008 in sync",
+        "applied",
+    ]
+    assert max(map(len, lines)) <= 80, lines
 
 
 # status

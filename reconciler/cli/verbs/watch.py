@@ -16,6 +16,7 @@ from reconciler.cli.watching.one_pass import WatchPass
 from reconciler.cli.watching.operation import Operation
 from reconciler.cli.watching.post import WatchPost
 from reconciler.cli.watching.stopping import ending_in_time
+from reconciler.cli.watching.streams import outliving_streams
 from reconciler.cli.watching.web import WatchWeb
 from reconciler.core.watching import Contents
 from reconciler.engine.listening import Listener, Listeners
@@ -25,10 +26,11 @@ from reconciler.errors import LockHeld, UsageError
 
 def run(options: Namespace, settings: Settings, console: Console) -> int:
     """Watch until somebody stops us; that is how it ends, so it is no failure."""
-    try:
-        _run(options, settings, console)
-    except KeyboardInterrupt:
-        console.say("stopped", event="stopped")
+    with outliving_streams(console):
+        try:
+            _run(options, settings, console)
+        except KeyboardInterrupt:
+            console.say("stopped", event="stopped")
     return 0
 
 
