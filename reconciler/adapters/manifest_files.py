@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reconciler.adapters.base.whole_file import UnfitFile, read_whole
 from reconciler.core.reading.manifest_text import ManifestText
 from reconciler.errors import Fault, ManifestInvalid
 
@@ -21,12 +22,12 @@ def manifest_files(path: Path) -> tuple[Path, ...]:
         found = sorted(
             item
             for item in path.iterdir()
-            if item.suffix in _SUFFIXES and not item.name.startswith(".") and item.is_file()
+            if item.suffix in _SUFFIXES and not item.name.startswith(".") and not item.is_dir()
         )
         if not found:
             raise _missing(path, "holds no manifest: no *.yaml file lies in it")
         return tuple(found)
-    if not path.is_file():
+    if not path.exists():
         raise _missing(path, "is not there; name your manifest with -m PATH")
     return (path,)
 
@@ -36,9 +37,10 @@ def read_manifest(path: Path) -> tuple[ManifestText, ...]:
     texts = []
     for file in manifest_files(path):
         try:
-            data = file.read_bytes()
+            data = read_whole(file)
         except OSError as error:
-            raise _missing(file, f"cannot be read: {error.strerror}") from error
+            hint = error.hint if isinstance(error, UnfitFile) else ""
+            raise _missing(file, f"cannot be read: {error.strerror}", hint) from error
         texts.append(ManifestText(path=str(file), folder=str(file.resolve().parent), data=data))
     return tuple(texts)
 
@@ -48,5 +50,5 @@ def lock_path_of(path: Path) -> Path:
     return path / "reconcile.lock" if path.is_dir() else path.with_name(f"{path.name}.lock")
 
 
-def _missing(path: Path, message: str) -> ManifestInvalid:
-    return ManifestInvalid([Fault(path=str(path), line=0, column=0, message=message)])
+def _missing(path: Path, message: str, hint: str = "") -> ManifestInvalid:
+    return ManifestInvalid([Fault(path=str(path), line=0, column=0, message=message)], hint=hint)

@@ -189,11 +189,12 @@ def _looked(seen: Seen) -> Looked:
 
 
 def _digest(path: str) -> list[str] | None:
-    # Reading a pipe would take from the whole way what it is to read.
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    # Reading a pipe would take from the whole way what it is to read, and none is so large.
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_BYTES:
         return None
     with open(path, "rb") as reading:
-        return _named(path, reading.read())
+        return _named(path, reading.read(_LARGEST_BYTES))
 
 
 def _named(path: str, data: bytes) -> list[str]:

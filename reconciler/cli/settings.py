@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.cli import setting_kinds as kinds
 from reconciler.cli.quantities import (
     NOTIFY_ON,
@@ -154,7 +155,7 @@ def _find(name: str, options: Namespace, environment: Mapping[str, str]) -> Any:
 
 def _dotenv(path: Path) -> Mapping[str, str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_whole(path).decode("utf-8")
     except (FileNotFoundError, IsADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -166,13 +167,13 @@ def _dotenv(path: Path) -> Mapping[str, str]:
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
-    for binding in parse_stream(StringIO(text)):
+    for binding in parse_stream(StringIO(text, newline=None)):
         if binding.error:
             raise UsageError(
                 f"{path}:{binding.original.line}: this is not NAME=VALUE",
                 hint="mend that line; one that begins with # is a comment",
             )
-    values = dotenv_values(stream=StringIO(text))
+    values = dotenv_values(stream=StringIO(text, newline=None))
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -62,7 +62,8 @@ def load_manifest_texts(settings: Settings) -> tuple[ManifestText, ...]:
     try:
         return read_manifest(settings.manifest)
     except ManifestInvalid as error:
-        raise ManifestInvalid(error.faults, hint=_how_to_begin(settings.manifest)) from error
+        hint = error.hint or _how_to_begin(settings.manifest)
+        raise ManifestInvalid(error.faults, hint=hint) from error
     except OSError as error:
         where = str(error.filename or settings.manifest)
         fault = Fault(path=where, line=0, column=0, message=f"cannot be read: {error.strerror}")

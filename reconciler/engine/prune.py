@@ -28,12 +28,11 @@ def prepare_prune(
     )
 
 
-def carry_out_prune(folder: ModelsFolder, plan: PrunePlan) -> None:
+def carry_out_prune(folder: ModelsFolder, inventory: Inventory, plan: PrunePlan) -> None:
     """Delete what the plan names. The caller holds the run lock. Raises `ReconcilerError`."""
-    for run in plan.trash:
-        folder.empty_trash(run.run)
+    _empty((run.run for run in plan.trash), folder, inventory)
     for item in plan.partials:
-        folder.delete_leftover(item.name)
+        inventory.forget_digests(folder.delete_leftover(item.name))
 
 
 def make_room(plan: Plan, host: Host) -> None:
@@ -41,7 +40,8 @@ def make_room(plan: Plan, host: Host) -> None:
 
     Raises `ReconcilerError` where something cannot be deleted.
     """
-    _empty((item.run for item in plan.actions if isinstance(item, EmptyTrash)), host.folder)
+    runs = (item.run for item in plan.actions if isinstance(item, EmptyTrash))
+    _empty(runs, host.folder, host.inventory)
 
 
 def drop_old(host: Host, wanted: Collection[Sha256]) -> None:
@@ -53,13 +53,14 @@ def drop_old(host: Host, wanted: Collection[Sha256]) -> None:
     try:
         plan = prepare_prune(host.folder, host.inventory, host.clock, limits)
         unwanted = tuple(item for item in plan.partials if item.name not in wanted)
-        carry_out_prune(host.folder, replace(plan, partials=unwanted))
+        carry_out_prune(host.folder, host.inventory, replace(plan, partials=unwanted))
     except ReconcilerError as error:
         host.reporter.warn(
             f"what is kept beside the models could not be emptied: {error.message}", error.hint
         )
 
 
-def _empty(runs: Iterable[str], folder: ModelsFolder) -> None:
+def _empty(runs: Iterable[str], folder: ModelsFolder, inventory: Inventory) -> None:
     for run in runs:
-        folder.empty_trash(run)
+        # Once they are gone: killed in between, some rows stay that nobody asks for.
+        inventory.forget_digests(folder.empty_trash(run))

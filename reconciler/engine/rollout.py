@@ -324,7 +324,7 @@ def _dispose(disposal: Disposal, host: Host) -> bool:
         known = host.digests.find(found[0]) if found else None
         if known is not None and known.sha256 == disposal.sha256:
             if disposal.trash is None:
-                host.folder.delete(disposal.path)
+                host.inventory.forget_digests(host.folder.delete(disposal.path))
             else:
                 host.folder.discard(disposal.path, disposal.trash)
         host.folder.remove_empty_folders(disposal.path)

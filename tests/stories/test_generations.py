@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -525,7 +525,7 @@ def test_trash_that_cannot_be_emptied_fails_no_run(two: Sandbox) -> None:
             def __getattr__(self, name: str) -> Any:
                 return getattr(real.folder, name)
 
-            def empty_trash(self, run: str) -> None:
+            def empty_trash(self, run: str) -> NoReturn:
                 raise Refused(f"{run} may not be deleted", hint="as another user")
 
         ports = replace(real, folder=Stubborn(), reporter=heard, trash_ttl_seconds=0.0)

@@ -21,6 +21,7 @@ from reconciler.core.identity import FileIdentity
 from reconciler.core.ledger import Ledger, LedgerFile, LedgerModel, Provenance
 from reconciler.core.names import Blake3, ModelId, RelPath, Sha256
 from reconciler.core.ports.digests import Digests
+from reconciler.core.runs import Outcome, SyncMode
 from reconciler.errors import ReconcilerError
 
 CONTENT = Sha256("a" * 64)
@@ -117,6 +118,20 @@ def test_writing_brings_it_up_to_date_once(tmp_path: Path) -> None:
         with closing(Inventory(tmp_path, for_writing=True)) as inventory:
             assert version_of(inventory._database) == SCHEMA_VERSION
             assert inventory.count_models() == 1
+            assert (
+                rows(inventory, "SELECT name FROM sqlite_schema WHERE name = 'run_started'") == []
+            )
+
+
+def test_runs_are_read_along_their_order(inventory: Inventory) -> None:
+    """However many there are and were asked for, nothing is sorted, and no index need be kept."""
+    asked: list[str] = []
+    inventory._database.set_trace_callback(asked.append)
+    inventory.last_runs(5, outcomes=(Outcome.APPLIED,), mode=SyncMode.FULL)
+    inventory._database.set_trace_callback(None)
+    (query,) = asked
+    plan = [row[-1] for row in rows(inventory, f"EXPLAIN QUERY PLAN {query}")]
+    assert plan == ["SCAN run"]
 
 
 def test_migration_that_fails_leaves_the_old_version(tmp_path: Path) -> None:

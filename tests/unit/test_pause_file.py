@@ -13,6 +13,7 @@ from reconciler.adapters.store.pause_file import PauseFile
 from reconciler.core.reading.pause_text import in_words, parse_moment, read_pause, render_pause
 from reconciler.core.watching import Pause
 from tests.support.fakes import Heard
+from tests.support.unfit import UNFIT, put_unfit
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # A quarter to six in the evening, in Berlin.
@@ -143,6 +144,18 @@ def test_folder_in_place_of_the_file_holds_too(tmp_path: Path) -> None:
     file.path.mkdir(parents=True)
     assert file.read() is not None
     assert heard.warnings
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_file_that_never_ends_holds_too(tmp_path: Path, kind: str) -> None:
+    """The watch is not held up in reading it; it is told what it is, and holds still."""
+    heard = Heard()
+    file = PauseFile(tmp_path, heard)
+    file.write(Pause(since=NOW))
+    words = put_unfit(kind, file.path)
+    found = file.read()
+    assert (found is not None and found.until is None, words in heard.warnings[0]) == (True, True)
+    assert file.remove()
 
 
 def test_text_is_for_people_too() -> None:

@@ -10,6 +10,7 @@ import pytest
 from reconciler.cli.settings import Settings, load_how_shown, load_settings, setting_names
 from reconciler.core.observed import PathMapping
 from reconciler.errors import UsageError
+from tests.support.unfit import UNFIT, put_unfit
 
 # One value for each setting that differs from its default, as a variable has it.
 GIVEN = {
@@ -251,6 +252,14 @@ def test_broken_dotenv_is_told(content: bytes, told: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_settings(Namespace(), {})
     assert (caught.value.message, bool(caught.value.hint)) == (told, True)
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_dotenv_that_never_ends_is_told(kind: str) -> None:
+    """What is no file, or no such file, is not read, whatever a checkout holds under that name."""
+    words = put_unfit(kind, Path(".env"))
+    with pytest.raises(UsageError, match=f".env: cannot be read: {words}"):
+        load_settings(Namespace(), {})
 
 
 def test_folder_named_dotenv_is_no_settings_file() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from reconciler.adapters.base.whole_file import MOST_BYTES, UnfitFile, read_whole
 from reconciler.core.identity import FileIdentity
 from reconciler.errors import DiskFull, ReconcilerError, Refused
 
@@ -22,6 +23,8 @@ def translated(path: Path | str, doing: str) -> Iterator[None]:
     """Turn what the operating system says about `path` into our own words."""
     try:
         yield
+    except UnfitFile as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}", hint=error.hint) from error
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise DiskFull(
@@ -41,15 +44,15 @@ def translated(path: Path | str, doing: str) -> Iterator[None]:
         raise ReconcilerError(f"{error.strerror or error} while {doing} {path}") from error
 
 
-def read_if_there(path: Path) -> bytes | None:
+def read_if_there(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes | None:
     """Give the bytes of the file at `path`, None where it does not exist.
 
     Raises:
-        Refused, ReconcilerError: it is there and cannot be read.
+        Refused, ReconcilerError: it is there and cannot be read, or not as `read_whole` does.
     """
     with translated(path, "reading"):
         try:
-            return path.read_bytes()
+            return read_whole(path, most_bytes=most_bytes)
         except FileNotFoundError:
             return None
 

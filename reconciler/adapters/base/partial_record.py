@@ -26,6 +26,8 @@ _FORMAT: Final = 1
 _EXTENT: Final = re.compile(rb"(\d{1,19}) (\d{1,19})")
 _SYNCED: Final = re.compile(rb"synced (\d{1,19})")
 _LOST: Final = b"lost"
+# A line for each 4 MiB, of tens of terabytes.
+_MOST_BYTES: Final = 256 * 1024 * 1024
 # It changes with every start of the machine, and with nothing else.
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -51,7 +53,7 @@ def recorded_extents(partial: Path, *, sha256: Sha256, size_bytes: int) -> Exten
     disk has failed, only what had been synced counts. Raises `Refused`, `ReconcilerError` where it
     cannot be read.
     """
-    text = read_if_there(record_path(partial))
+    text = read_if_there(record_path(partial), most_bytes=_MOST_BYTES)
     if text is None:
         return None
     head, *lines = text.split(b"\n")

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.core.names import Commit
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.hub import RemoteFile
@@ -91,7 +92,7 @@ class MetadataCache:
     def _read(self, url: str, token: str | None) -> bytes | None:
         path = self._path(url, token)
         try:
-            checksum, _, body = path.read_bytes().partition(b"\n")
+            checksum, _, body = read_whole(path, most_bytes=self._max_bytes).partition(b"\n")
         except OSError:
             return None
         if checksum != _checksum(body):

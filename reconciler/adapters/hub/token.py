@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Final
+
+from reconciler.adapters.base.whole_file import read_whole
 
 _VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -60,21 +61,12 @@ def _expanded(text: str, environment: Mapping[str, str]) -> Path | None:
 
 def _read_file(path: Path) -> TokenReading:
     try:
-        # Not blocking, so that a pipe standing in its place cannot hold us up.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        text = read_whole(path, most_bytes=_MAX_FILE_BYTES).decode("utf-8", errors="replace")
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return TokenReading(value=None)
     except (OSError, ValueError) as error:
         return _unreadable(path, error)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            return _unreadable(path, "is not a regular file")
-        text = os.read(descriptor, _MAX_FILE_BYTES).decode("utf-8", errors="replace")
-    except OSError as error:
-        return _unreadable(path, error)
-    finally:
-        os.close(descriptor)
     token = _cleaned(text)
     if not token:
         return TokenReading(value=None)
@@ -85,7 +77,7 @@ def _read_file(path: Path) -> TokenReading:
     return TokenReading(value=reading.value, warnings=(warning,))
 
 
-def _unreadable(path: Path, why: OSError | ValueError | str) -> TokenReading:
+def _unreadable(path: Path, why: OSError | ValueError) -> TokenReading:
     text = why.strerror if isinstance(why, OSError) else why
     warning = f"{path}: the hub's token is not used: {text}"
     return TokenReading(value=None, warnings=(warning,))

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.errors import RuntimeUnavailable
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
@@ -105,7 +106,7 @@ def _is_there(socket: Path) -> bool:
 
 def _current_context(folder: Path) -> str:
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = json.loads(read_whole(folder / "config.json"))
     except (OSError, ValueError):
         return ""
     name = config.get("currentContext") if isinstance(config, dict) else None
@@ -117,7 +118,7 @@ def _context_endpoint(folder: Path, name: str) -> Endpoint:
     key = sha256(name.encode()).hexdigest()
     path = folder / "contexts" / "meta" / key / "meta.json"
     try:
-        docker = json.loads(path.read_bytes())["Endpoints"]["docker"]
+        docker = json.loads(read_whole(path))["Endpoints"]["docker"]
         url, skip_verify = str(docker["Host"]), bool(docker.get("SkipTLSVerify"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RuntimeUnavailable(

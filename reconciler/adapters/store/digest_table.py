@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,25 @@ class DigestTable:
             self._database.executemany(
                 "INSERT OR IGNORE INTO segments (sha256, value) VALUES (?, ?)",
                 [(found.sha256, found.segments) for _, found in rows if found.segments],
+            )
+
+    def forget(self, gone: Collection[FileIdentity], *, wanted: Collection[Sha256]) -> None:
+        """Drop the digests of these files, and all segments but those of other files and `wanted`.
+
+        A damaged file has another digest than the one it should have, whose segments tell where.
+        """
+        with translated_sqlite(self._path, self._unlocked), self._database:
+            self._database.executemany(
+                "DELETE FROM digest WHERE device = ? AND inode = ? AND size_bytes = ?"
+                " AND mtime_ns = ?",
+                [_key(identity) for identity in gone],
+            )
+            left = self._database.execute(
+                "SELECT sha256 FROM segments WHERE sha256 NOT IN (SELECT sha256 FROM digest)"
+            ).fetchall()
+            self._database.executemany(
+                "DELETE FROM segments WHERE sha256 = ?",
+                [row for row in left if row[0] not in wanted],
             )
 
     def _row(self, columns: str, identity: FileIdentity) -> tuple[Any, ...] | None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.adapters.base.files import translated, write_atomically
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.adapters.store.models_folder import ModelsFolder
 from reconciler.adapters.store.state_place import INVENTORY, folder_of
 from reconciler.core.filesystems import Mount
@@ -34,7 +35,7 @@ class FolderMemory:
     def recall(self) -> RememberedFolder | None:
         """Give what an earlier run has left; None where there is nothing that can be read."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            document = json.loads(self.path.read_bytes())
+            document = json.loads(read_whole(self.path))
             return RememberedFolder(
                 filesystem=str(document["filesystem"]), models=int(document["models"])
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.base.files import identity_of, own_like, translated, write_atomically
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.adapters.store.contents import Contents
 from reconciler.adapters.store.database import MEND, check_unchanged, translated_sqlite
 from reconciler.adapters.store.digest_table import DigestTable
@@ -42,6 +43,8 @@ from reconciler.errors import InventoryDamaged, ReconcilerError
 _PATIENCE_SECONDS = 30.0
 # A watch records one every few minutes: these are months, in some megabytes.
 _MOST_RUNS = 10_000
+# It holds what a config held before us, and more.
+_LARGEST_COPY_BYTES = 256 * 1024 * 1024
 
 
 class Inventory:
@@ -105,7 +108,8 @@ class Inventory:
         It may be of any age, and anybody may have edited it.
         """
         try:
-            return ledger_from_json(json.loads(self._ledger_copy.read_bytes()))
+            text = read_whole(self._ledger_copy, most_bytes=_LARGEST_COPY_BYTES)
+            return ledger_from_json(json.loads(text))
         except (OSError, KeyError, TypeError, ValueError, AttributeError):
             return None
 
@@ -169,6 +173,16 @@ class Inventory:
             ).fetchone()
             return int(row[0]) if row is not None else None
 
+    def forget_digests(self, gone: Collection[FileIdentity]) -> None:
+        """Forget the digests of files that are `gone`, and segments that no known file has.
+
+        Only whoever deletes a file's last name knows that it is: a file that is not found may lie
+        on a disk that is not mounted, or anywhere else.
+        """
+        if gone:
+            ours = {file.sha256 for file in self.load_ledger().files.values()}
+            self.digests.forget(gone, wanted=ours)
+
     def load_headers(self) -> Mapping[FileIdentity, SeenHeader]:
         """Give what is known of the headers of files that no model declares."""
         body = self._document("headers")
@@ -223,6 +237,12 @@ class Inventory:
                 asked,
             ).fetchall()
             return tuple(report_from_json(json.loads(row[0])) for row in rows)
+
+    def each_run(self) -> Iterator[RunReport]:
+        """Give every run, the newest first as `last_runs` does, each read when it is asked for."""
+        with self._translated():
+            for (text,) in self._database.execute("SELECT report FROM run ORDER BY rowid DESC"):
+                yield report_from_json(json.loads(text))
 
     def search(self, words: Sequence[str], *, limit: int) -> Matches:
         """Find the models that have every one of `words`, the best `limit` of them.

@@ -9,14 +9,15 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from reconciler.adapters.base.files import translated
+from reconciler.adapters.base.files import identity_from, translated
 from reconciler.adapters.base.partial_record import record_path, remove_record
+from reconciler.core.identity import FileIdentity
 from reconciler.core.keeping import Leftover, TrashedRun, time_of_run
 
 # What `st_blocks` counts in, whatever the filesystem's own blocks are.
@@ -62,14 +63,19 @@ def _by_age(trash: Path) -> list[tuple[datetime, Path]]:
     return sorted(found)
 
 
-def empty_trash(state: Path, run: str) -> None:
-    """Delete for good what a run took away. Raises `Refused`, `ReconcilerError`."""
+def empty_trash(state: Path, run: str) -> tuple[FileIdentity, ...]:
+    """Delete for good what a run took away, and give the files that have no other name.
+
+    Raises `Refused`, `ReconcilerError`.
+    """
     folder = state / "trash" / run
+    last = _without_other_names(told for _, told in _files(folder))
     with translated(folder, "deleting"):
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
         else:
             folder.unlink(missing_ok=True)
+    return last
 
 
 def leftovers(state: Path) -> tuple[Leftover, ...]:
@@ -98,12 +104,31 @@ def leftovers(state: Path) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
-def delete_leftover(state: Path, name: str) -> None:
-    """Delete a file of the partial folder, then its record. Raises `Refused`, `ReconcilerError`."""
+def delete_leftover(state: Path, name: str) -> tuple[FileIdentity, ...]:
+    """Delete a file of the partial folder, then its record; gives it where it has no other name.
+
+    Raises `Refused`, `ReconcilerError`.
+    """
     path = state / "partial" / name
     with translated(path, "deleting"):
-        path.unlink(missing_ok=True)
+        last = unlink(path)
     remove_record(path)
+    return last
+
+
+def unlink(path: Path) -> tuple[FileIdentity, ...]:
+    """Delete a file, and give it where it has no other name. Raises `OSError`."""
+    last = _without_other_names([path.lstat()] if os.path.lexists(path) else [])
+    path.unlink(missing_ok=True)
+    return last
+
+
+def _without_other_names(found: Iterable[os.stat_result]) -> tuple[FileIdentity, ...]:
+    """Give the files to which no name leads but those that were `found`."""
+    files = [told for told in found if stat.S_ISREG(told.st_mode)]
+    names = Counter((told.st_dev, told.st_ino) for told in files)
+    last = {identity_from(t) for t in files if names[t.st_dev, t.st_ino] >= t.st_nlink}
+    return tuple(last)
 
 
 def _entries(folder: Path) -> list[Path]:

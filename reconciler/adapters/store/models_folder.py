@@ -244,17 +244,17 @@ class ModelsFolder:
         """Give what each run took away, and what its going would free."""
         return leavings.trashed_runs(self.state)
 
-    def empty_trash(self, run: str) -> None:
-        """Delete for good what a run took away; nothing there is no harm."""
-        leavings.empty_trash(self.state, run)
+    def empty_trash(self, run: str) -> tuple[FileIdentity, ...]:
+        """Delete for good what a run took away, and give the files that have no other name."""
+        return leavings.empty_trash(self.state, run)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """Give each file of the partial folder, the records of none apart."""
         return leavings.leftovers(self.state)
 
-    def delete_leftover(self, name: str) -> None:
-        """Delete a file of the partial folder with its record; nothing there is no harm."""
-        leavings.delete_leftover(self.state, name)
+    def delete_leftover(self, name: str) -> tuple[FileIdentity, ...]:
+        """Delete a file of the partial folder with its record, and give it as `empty_trash`."""
+        return leavings.delete_leftover(self.state, name)
 
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""
@@ -340,12 +340,12 @@ class ModelsFolder:
             source.rename(target)
             sync_folder(target.parent)
 
-    def delete(self, path: RelPath) -> None:
-        """Delete a file, and its `.sha256`, for good."""
+    def delete(self, path: RelPath) -> tuple[FileIdentity, ...]:
+        """Delete a file, and its `.sha256`, for good, and give it as `empty_trash`."""
         target = self.root / path
         with translated(target, "deleting"):
             self._unstamp(target)
-            target.unlink(missing_ok=True)
+            return leavings.unlink(target)
 
     def remove_empty_folders(self, path: RelPath) -> None:
         """Take away the folders that lead to `path`, as far as nothing is left in them."""

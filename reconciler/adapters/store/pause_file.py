@@ -12,6 +12,7 @@ from reconciler.adapters.base.files import (
     translated,
     write_atomically,
 )
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.core.identity import FileIdentity
 from reconciler.core.ports.reporting import Reporter
 from reconciler.core.reading.pause_text import read_pause, render_pause
@@ -86,7 +87,7 @@ class PauseFile:
 
     def _parsed(self, *, since: datetime) -> Pause:
         try:
-            return read_pause(self.path.read_bytes())
+            return read_pause(read_whole(self.path))
         except (OSError, ValueError, RecursionError) as error:
             self._tell(error)
             return Pause(since=since)

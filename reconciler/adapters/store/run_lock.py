@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from reconciler.adapters.base.files import own_like, translated
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.core.ports.clock import Clock
 from reconciler.core.ports.reporting import Reporter
 from reconciler.errors import LockHeld
@@ -92,7 +93,7 @@ class RunLock:
 
     def _holder(self) -> str:
         try:
-            owner = json.loads(self._path.read_bytes())
+            owner = json.loads(read_whole(self._path))
             return f"process {owner['pid']} on {owner['host']} since {owner['started_at']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "a process that has not said its name yet"

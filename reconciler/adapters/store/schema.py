@@ -73,6 +73,8 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE generation ADD COLUMN returned_to INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE generation ADD COLUMN state BLOB",
     ),
+    # Runs are read in the order in which they were recorded, whatever the clock said.
+    ("DROP INDEX run_started",),
 )
 SCHEMA_VERSION: Final = len(_STEPS)
 

@@ -64,7 +64,7 @@ def _prune(
         _show(plan, settings, done=False)
     agreed = plan.is_empty or settings.yes or _confirmed(settings, console)
     if agreed:
-        carry_out_prune(folder, plan)
+        carry_out_prune(folder, inventory, plan)
     if settings.json:
         _show(plan, settings, done=agreed)
     elif not agreed:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
 
+from reconciler.adapters.base.whole_file import read_whole
 from reconciler.adapters.manifest_files import lock_path_of, manifest_files
 from reconciler.adapters.store.mounts import Mounts
 from reconciler.adapters.watching.folder_watcher import FolderWatcher
@@ -85,7 +86,7 @@ class Eyes:
         whole = hashlib.sha256()
         try:
             for file in manifest_files(self._manifest):
-                whole.update(f"{file}\0".encode() + file.read_bytes() + b"\0")
+                whole.update(f"{file}\0".encode() + read_whole(file) + b"\0")
         except (ReconcilerError, OSError):
             return ""
         return whole.hexdigest()
@@ -132,7 +133,7 @@ def _links_in(folder: Path) -> Iterable[Path]:
 
 def _digest_of_file(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_whole(path)).hexdigest()
     except OSError:
         return ""
 

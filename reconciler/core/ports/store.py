@@ -102,14 +102,20 @@ class ModelsFolder(Protocol):
     def trashed_runs(self) -> Sequence[TrashedRun]:
         """Give what each run took away, and what its going would free."""
 
-    def empty_trash(self, run: str) -> None:
-        """Delete for good what a run took away; nothing there is no harm."""
+    def empty_trash(self, run: str) -> Sequence[FileIdentity]:
+        """Delete for good what a run took away; nothing there is no harm.
+
+        Gives the files that are gone with it: those without another name.
+        """
 
     def leftovers(self) -> Sequence[Leftover]:
         """Give each file of the partial folder, the records of none apart."""
 
-    def delete_leftover(self, name: str) -> None:
-        """Delete a file of the partial folder with its record; nothing there is no harm."""
+    def delete_leftover(self, name: str) -> Sequence[FileIdentity]:
+        """Delete a file of the partial folder with its record, and give it as `empty_trash` does.
+
+        Nothing there is no harm.
+        """
 
     def is_plain(self, path: RelPath) -> bool:
         """Whether a regular file itself stands at `path`, not a link to one."""
@@ -141,8 +147,8 @@ class ModelsFolder(Protocol):
     def restore(self, trash: str, path: RelPath) -> None:
         """Undo `discard`, where nothing stands at `path`."""
 
-    def delete(self, path: RelPath) -> None:
-        """Delete a file for good."""
+    def delete(self, path: RelPath) -> Sequence[FileIdentity]:
+        """Delete a file for good, and give it as `empty_trash` does."""
 
     def remove_empty_folders(self, path: RelPath) -> None:
         """Take away the folders that lead to `path`, as far as nothing is left in them."""
@@ -216,6 +222,9 @@ class Inventory(Protocol):
 
     def state_of(self, number: int) -> GenerationState | None:
         """Give what a generation was made of, None where that is not kept."""
+
+    def forget_digests(self, gone: Collection[FileIdentity]) -> None:
+        """Forget what was computed from files that are `gone`, and that no other file needs."""
 
     def load_headers(self) -> Mapping[FileIdentity, SeenHeader]:
         """Give what is known of the headers of files that no model declares."""
