@@ -14,6 +14,8 @@ from reconciler.core.lent import lent_entries
 from reconciler.core.names import ModelId
 from reconciler.core.renames import Renaming, is_undone, rename_edits
 from reconciler.core.yamltext.config import read_config, splice
+from reconciler.core.yamltext.spans import Changes
+from reconciler.errors import UnsafeEdit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +56,13 @@ def edit_config(
         for entry in differences.entries
     }
     scaffold = replace(spliced.scaffold, groups=groups.with_filled(spliced.filled))
-    text = spliced.text
+    text, made = spliced.text, spliced.made
     after = read_config(text, path) if wanted else (renaming.view or view)
     given_back, warnings = _given_back(entries, renaming, after)
     if given_back:
         back = [edit for new, old in given_back.items() for edit in rename_edits(new, old, after)]
-        text = splice(text, path, back, scaffold).text
+        spliced = splice(text, path, back, scaffold, made=made)
+        text, made = spliced.text, spliced.made
         after = read_config(text, path)
     renamed: dict[str, str] = {
         old: given_back.get(new, new) for old, new in renaming.entries.items()
@@ -72,7 +75,12 @@ def edit_config(
         following = follow(sources.merged(view).data, merged.data, renamed, lent)
         following = _for_good(_in_our_file(following, merged), text, path)
     if following.edits and not following.stuck:
-        text = splice(text, path, following.edits, scaffold).text
+        try:
+            text = splice(text, path, following.edits, scaffold, made=made).text
+        except UnsafeEdit:
+            following = _without_unsafe(following, text, path, made)
+            if not following.stuck:
+                raise
         after = read_config(text, path)
     return Edited(
         text=text,
@@ -98,6 +106,20 @@ def _in_our_file(following: Following, merged: Merged) -> Following:
             why = f"this run writes {merged.own} alone"
             stuck.append(Stuck(reference=item.reference, model=item.model, why=why))
     return replace(following, followed=tuple(followed), stuck=tuple(stuck))
+
+
+def _without_unsafe(
+    following: Following, text: bytes, path: str, made: tuple[Changes, ...]
+) -> Following:
+    """Have what cannot be edited as it is written be stuck, which is told by its place."""
+    stuck = []
+    for item in following.followed:
+        try:
+            splice(text, path, [item.edit], Scaffold(), made=made)
+        except UnsafeEdit as unsafe:
+            why = "; ".join(fault.message for fault in unsafe.faults)
+            stuck.append(Stuck(reference=item.reference, model=item.model, why=why))
+    return replace(following, stuck=tuple(stuck))
 
 
 def _for_good(following: Following, text: bytes, path: str) -> Following:

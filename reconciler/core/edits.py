@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.core.ledger import Scaffold
 from reconciler.core.llamaswap.shapes import Place
 from reconciler.core.values import Json
+from reconciler.core.yamltext.spans import Changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class Spliced:
     ours around the entries. `filled` gives, for the place of each null, `[]` or `{}` that an
     `AddItem` filled, the text that stood there, fit for the `empty` of a later `RemoveItem`;
     `renamed` for the place of each `RenameKey` the text of the old key, fit for its `written`.
+    `made` are the changes that led here from the text that a person knows.
     """
 
     text: bytes
@@ -127,6 +129,7 @@ class Spliced:
     scaffold: Scaffold = field(default_factory=Scaffold)
     filled: Mapping[Place, str] = field(default_factory=dict)
     renamed: Mapping[Place, str] = field(default_factory=dict)
+    made: tuple[Changes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

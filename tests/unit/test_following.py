@@ -410,3 +410,16 @@ def test_nothing_lost_is_nothing_to_follow() -> None:
     """A config whose names all lead where they did has no reference looked at."""
     data: dict[str, Json] = {"models": {"a": {}}, "groups": {"g": {"members": ["a", "gone"]}}}
     assert follow(data, {**data, "models": {"a": {}, "b": {}}}, {}).edits == ()
+
+
+def test_a_reference_that_cannot_be_edited_is_told_with_its_line() -> None:
+    """The line is that of the file as it stands, though our entry above would be gone by then."""
+    world = World(config=THEIRS).reached(desired(model("a", BYTES)))
+    section = b"groups:\n  g:\n    members:\n      - &x a\n      - mine\nx: *x\n"
+    world = replace(world, config=world.config + section)
+    line = world.config.decode().split("\n").index("      - &x a") + 1
+    (refusal,) = world.plan(desired()).refusals
+    assert refusal.message.startswith(
+        f"/etc/config.yaml:{line}: group names a, whose entry would go: "
+    )
+    assert f"holds anchor &x, which line {line + 2} uses" in refusal.message

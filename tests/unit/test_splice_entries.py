@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core.edits import AddEntry, Edit, RemoveEntry, SetField, Spliced
+from reconciler.core.edits import (
+    AddEntry,
+    AddItem,
+    Edit,
+    RemoveEntry,
+    RemoveItem,
+    SetField,
+    Spliced,
+)
 from reconciler.core.ledger import Scaffold
 from reconciler.core.yamltext.config import read_config, splice
+from reconciler.core.yamltext.nodes import place_before
+from reconciler.core.yamltext.spans import Changes
 from reconciler.errors import UnsafeEdit
 
 NEW = AddEntry(model="new", fields={"cmd": "x"})
@@ -235,6 +245,52 @@ def test_an_entry_that_others_refer_to_is_not_removed() -> None:
     assert refusal_of(text, GONE) == (
         "config.yaml:3:10: the entry holds anchor &c, which line 5 uses"
     )
+
+
+GROUPS = "groups:\n  g:\n    members:\n      - a\n      - b\n"
+JOIN = AddItem(place=("groups", "g", "members", "2"), value="c")
+LEAVE = RemoveItem(place=("groups", "g", "members", "0"))
+
+
+@pytest.mark.parametrize("others", [(), (JOIN,), (LEAVE,), (LEAVE, JOIN)], ids=str)
+@pytest.mark.parametrize(
+    ("text", "edit", "said"),
+    [
+        (
+            "models:\n  new:\n    cmd: &c x\n  b:\n    cmd: *c\n",
+            GONE,
+            "config.yaml:8:10: the entry holds anchor &c, which line 10 uses",
+        ),
+        (
+            "models:\n  b: &b\n    cmd: x\n  new: *b\n",
+            SetField(model="new", key="ttl", value=1),
+            "config.yaml:9:8: entry 'new' is alias *b: editing it would edit line 7 and all else "
+            "that uses the anchor",
+        ),
+    ],
+    ids=["anchor", "alias"],
+)
+def test_lines_are_those_of_the_file_as_it_came(
+    text: str, edit: Edit, said: str, others: tuple[Edit, ...]
+) -> None:
+    """What other edits put in or take out above does not move the line that is told."""
+    assert refusal_of(GROUPS + text, *others, edit) == said
+
+
+def test_places_are_found_again_behind_changes() -> None:
+    """What stands behind lines that come and go is where it was; what is new, where it came in."""
+    changes = Changes("a: 1\nb: 2\nc: 3\n")
+    changes.remove_lines(0, 5)
+    changes.replace(8, 9, "two\n  lines")
+    changes.add_lines(10, "new: 1")
+    text = changes.apply()
+    assert text == "b: two\n  lines\nnew: 1\nc: 3\n"
+    places = {
+        word: place_before(text, (changes,), text.index(word)) for word in ("b:", "two", "c: 3")
+    }
+    assert places == {"b:": (2, 1), "two": (2, 4), "c: 3": (3, 1)}
+    assert place_before(text, (changes,), text.index("new")) == (3, 1)
+    assert place_before(text, (changes,), len(text)) == (4, 1)
 
 
 @pytest.mark.parametrize(

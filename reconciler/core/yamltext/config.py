@@ -41,10 +41,13 @@ from reconciler.core.yamltext.nodes import (
     MappingNode,
     Node,
     fields_of,
+    index_of,
     place,
+    place_before,
 )
 from reconciler.core.yamltext.outcome import check_outcome
 from reconciler.core.yamltext.places import Draft, draft_of, refuse
+from reconciler.core.yamltext.spans import Changes
 from reconciler.core.yamltext.words import patch_field
 from reconciler.errors import ConfigUnreadable, Fault, UnsafeEdit
 
@@ -104,10 +107,18 @@ class _Entries(Mapping[str, EntryView]):
         return EntryView(model=model, line=key.line, fields=fields)
 
 
-def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) -> Spliced:
+def splice(
+    data: bytes,
+    path: str,
+    edits: Sequence[Edit],
+    scaffold: Scaffold,
+    *,
+    made: tuple[Changes, ...] = (),
+) -> Spliced:
     """Apply all edits, those of items first; without edits, give back what came.
 
-    For a field named twice, `originals` keeps what stood there first.
+    For a field named twice, `originals` keeps what stood there first. `made` are the changes that
+    led to `data`, where an earlier splice did: a refusal names lines as they were before those.
 
     Raises:
         ConfigUnreadable: as `read_config`.
@@ -115,9 +126,9 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
             not name. Nothing is changed then.
     """
     if not edits:
-        return Spliced(text=data, scaffold=scaffold)
+        return Spliced(text=data, scaffold=scaffold, made=made)
     mark, text = _decode(data, path)
-    before = compose(text, path)
+    before = replace(compose(text, path), made=made) if made else compose(text, path)
     values = config_values(before)
     if lone := _LONE_RETURN.search(text):
         refuse(before, lone.start(), "a carriage return alone ends this line")
@@ -129,9 +140,10 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
     if items:
         draft = draft_of(document)
         old_texts = edit_items(draft, items)
-        document = _recompose(draft)
+        document, made = _recompose(draft)
     for batch in _batches(entries):
-        document, scaffold = _apply(document, batch, originals, scaffold)
+        known = replace(document, made=made) if made else document
+        document, made, scaffold = _apply(known, batch, originals, scaffold)
     check_outcome(before, values, document, items, entries)
     return Spliced(
         text=(mark + document.text).encode(),
@@ -139,6 +151,7 @@ def splice(data: bytes, path: str, edits: Sequence[Edit], scaffold: Scaffold) ->
         scaffold=scaffold,
         filled=old_texts.filled,
         renamed=old_texts.renamed,
+        made=made,
     )
 
 
@@ -161,7 +174,7 @@ def _batches(edits: Sequence[EntryEdit]) -> Iterator[list[EntryEdit]]:
 
 def _apply(
     document: Document, batch: list[EntryEdit], originals: Originals, scaffold: Scaffold
-) -> tuple[Document, Scaffold]:
+) -> tuple[Document, tuple[Changes, ...], Scaffold]:
     """Make edits that name nothing twice, whatever their order, on one reading."""
     draft = draft_of(_without_leaving(document, batch))
     for model, edits in _by_model(batch).items():
@@ -178,7 +191,7 @@ def _apply(
         scaffold = add_entries(draft, added, scaffold, len(removed))
     if removed:
         scaffold = remove_entries(draft, removed, scaffold, refilled=bool(added))
-    return _recompose(draft), scaffold
+    return *_recompose(draft), scaffold
 
 
 def _by_model(batch: Sequence[EntryEdit]) -> dict[str, list[FieldEdit]]:
@@ -215,20 +228,21 @@ def _without_leaving(document: Document, batch: Sequence[EntryEdit]) -> Document
     return replace(document, aliases=tuple(filter(stays, document.aliases)))
 
 
-def _recompose(draft: Draft) -> Document:
+def _recompose(draft: Draft) -> tuple[Document, tuple[Changes, ...]]:
+    """Read what a draft makes of its text, and give it with the changes that led there."""
+    text, path = draft.changes.apply(), draft.document.path
+    made = (*draft.document.made, draft.changes)
     try:
-        return compose(draft.changes.apply(), draft.document.path)
+        return compose(text, path), made
     except ConfigUnreadable as error:
-        faults = [
-            Fault(
-                path=fault.path,
-                line=fault.line,
-                column=fault.column,
-                message=f"the edited text could not be read here: {fault.message}",
-            )
-            for fault in error.faults
-        ]
+        faults = [_before_edits(fault, text, made) for fault in error.faults]
         raise UnsafeEdit(faults, hint=_EDIT_BY_HAND) from error
+
+
+def _before_edits(fault: Fault, text: str, made: Sequence[Changes]) -> Fault:
+    line, column = place_before(text, made, index_of(text, fault.line, fault.column))
+    message = f"the edited text could not be read here: {fault.message}"
+    return replace(fault, line=line, column=column, message=message)
 
 
 def _decode(data: bytes, path: str) -> tuple[str, str]:

@@ -127,7 +127,7 @@ def find_entry(document: Document, model: str) -> Entry:
             document,
             value.start,
             f"entry {model!r} is alias *{value.anchor}: editing it would edit "
-            f"line {value.target.line} and all else that uses the anchor",
+            f"line {document.line_of(value.target)} and all else that uses the anchor",
             hint="write the entry out, then run again",
         )
     if not pair.is_null:

@@ -7,12 +7,13 @@ does: never in a comment, a blank line or the line break behind it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, assert_never
 
 from reconciler.core.values import Json
 from reconciler.core.yamltext.scalars import resolve_plain
+from reconciler.core.yamltext.spans import Changes
 
 MODELS: Final = "models"
 BOM: Final = "\ufeff"
@@ -97,7 +98,8 @@ class Document:
     """The first document of a text; llama-swap ignores any other.
 
     `root` is None where there is nothing but comments. `end` is where the document ends: at `---`
-    or `...`, or at the end of the text. `aliases` stand in the order of the text.
+    or `...`, or at the end of the text. `aliases` stand in the order of the text. `made` are the
+    changes that made the text of the one that a person knows, if any did.
     """
 
     text: str
@@ -105,11 +107,35 @@ class Document:
     root: Node | None
     end: int
     aliases: tuple[AliasNode, ...]
+    made: tuple[Changes, ...] = ()
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Give the line and column of `index` in the text that a person knows, both from 1."""
+        return place_before(self.text, self.made, index)
+
+    def line_of(self, node: Node) -> int:
+        """Give the line that a node starts in, of the same text."""
+        return self.place(node.start)[0]
 
 
 def place(text: str, index: int) -> tuple[int, int]:
     """Give the line and column of `index`, both from 1."""
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def place_before(text: str, made: Sequence[Changes], index: int) -> tuple[int, int]:
+    """Give the line and column of `index` as they were before `made`, which became `text`."""
+    for changes in reversed(made):
+        text, index = changes.text, changes.place_before(index)
+    return place(text, index)
+
+
+def index_of(text: str, line: int, column: int) -> int:
+    """Give the index of a line and column, both from 1, as `place` gives them."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    return start + column - 1
 
 
 def content_start(text: str, node: Node) -> int:

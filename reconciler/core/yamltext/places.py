@@ -17,7 +17,6 @@ from reconciler.core.yamltext.nodes import (
     ScalarNode,
     SequenceNode,
     is_merge,
-    place,
 )
 from reconciler.core.yamltext.spans import (
     Changes,
@@ -43,7 +42,7 @@ _DEFAULT_STEP: Final = 2
 
 def refuse(document: Document, index: int, message: str, *, hint: str = "") -> NoReturn:
     """Raise `UnsafeEdit` for what stands at `index`."""
-    line, column = place(document.text, index)
+    line, column = document.place(index)
     raise UnsafeEdit(
         [Fault(path=document.path, line=line, column=column, message=message)],
         hint=hint or "edit this place by hand, then run again",
@@ -108,11 +107,12 @@ def refuse_if_aliased(document: Document, node: Node, what: str) -> None:
 
 
 def _refuse_anchor(document: Document, alias: AliasNode, what: str) -> NoReturn:
+    line = document.line_of(alias)
     refuse(
         document,
         alias.target.start,
-        f"{what} holds anchor &{alias.anchor}, which line {alias.line} uses",
-        hint=f"write the value out in line {alias.line}, or move the anchor, then run again",
+        f"{what} holds anchor &{alias.anchor}, which line {line} uses",
+        hint=f"write the value out in line {line}, or move the anchor, then run again",
     )
 
 

@@ -64,7 +64,7 @@ def holder_of(document: Document, node: Node | None, place: Place) -> Holder:
             document,
             node.start,
             f"{shown(place)} is alias *{node.anchor}: editing it would edit "
-            f"line {node.target.line} and all else that uses the anchor",
+            f"line {document.line_of(node.target)} and all else that uses the anchor",
             hint=f"write {shown(place)} out, then run again",
         )
     if not isinstance(node, Holder):
@@ -118,8 +118,8 @@ def _pair_in(document: Document, mapping: MappingNode, place: Place, key: str) -
             _refuse_missing(document, mapping, place)
         if inherited in mapping.pairs:
             refuse(document, inherited[0].start, f"the key of {shown(place)} is no plain scalar")
-        reason = f"{shown(place)} comes by a merge key from line {inherited[0].line}"
-        refuse(document, mapping.start, reason)
+        line = document.line_of(inherited[0])
+        refuse(document, mapping.start, f"{shown(place)} comes by a merge key from line {line}")
     node, value = mapping.pairs[number]
     colon = behind_colon(document, node)
     if colon is None or not isinstance(node, ScalarNode) or _is_explicit(document, node):

@@ -106,6 +106,19 @@ class Changes:
             done = max(done, end)
         return "".join([*pieces, self.text[done:]])
 
+    def place_before(self, index: int) -> int:
+        """Give where in the text stood what is at `index` now; of what is new, where it came in."""
+        before = now = 0
+        for start, end, new in sorted(self._all_spans(), key=lambda span: span[:2]):
+            kept = max(start - before, 0)
+            if index < now + kept:
+                break
+            if index < now + kept + len(new):
+                return start
+            now += kept + len(new)
+            before = max(before, end)
+        return min(before + index - now, len(self.text))
+
     def _all_spans(self) -> list[tuple[int, int, str]]:
         spans = list(self._spans)
         runs = self._runs()

@@ -35,12 +35,12 @@ def patch_field(draft: Draft, entry: Entry, edit: PatchField) -> str:
         reason = f"entry {edit.model!r} has no field {edit.key!r} of its own"
         if entry.mapping is not None and edit.key in fields_of(entry.mapping):
             _, value = fields_of(entry.mapping)[edit.key]
-            reason += f"; it comes by a merge key from line {value.line}"
+            reason += f"; it comes by a merge key from line {document.line_of(value)}"
         refuse(document, entry.line_start, reason)
     node = pair.value
     if isinstance(node, AliasNode):
-        reason = f"field {edit.key!r} is alias *{node.anchor} of line {node.target.line}"
-        refuse(document, node.start, reason)
+        line = document.line_of(node.target)
+        refuse(document, node.start, f"field {edit.key!r} is alias *{node.anchor} of line {line}")
     if not isinstance(node, ScalarNode) or not isinstance(value_of(node), str):
         refuse(document, node.start, f"field {edit.key!r} is no string")
     refuse_if_referenced(document, node, f"field {edit.key!r}")
