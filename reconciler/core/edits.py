@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from reconciler.core.ledger import Scaffold
 from reconciler.core.llamaswap.shapes import Place
 from reconciler.core.values import Json
-from reconciler.core.yamltext.spans import Changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +108,6 @@ ItemEdit = RemoveItem | AddItem | SetItem | RenameKey
 # Places name keys and positions as they were before all edits made together, whatever their order.
 # Edits of entries come after those of items: they name models as they are called then.
 Edit = EntryEdit | ItemEdit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spliced:
-    """The text after the edits.
-
-    `originals` gives, for each (model, key) that was set or patched, the text that stood in its
-    place (None: the field was missing), fit for a later `RestoreField`. `scaffold` is what is now
-    ours around the entries. `filled` gives, for the place of each null, `[]` or `{}` that an
-    `AddItem` filled, the text that stood there, fit for the `empty` of a later `RemoveItem`;
-    `renamed` for the place of each `RenameKey` the text of the old key, fit for its `written`.
-    `made` are the changes that led here from the text that a person knows.
-    """
-
-    text: bytes
-    originals: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
-    scaffold: Scaffold = field(default_factory=Scaffold)
-    filled: Mapping[Place, str] = field(default_factory=dict)
-    renamed: Mapping[Place, str] = field(default_factory=dict)
-    made: tuple[Changes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

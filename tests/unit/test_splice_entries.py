@@ -11,10 +11,9 @@ from reconciler.core.edits import (
     RemoveEntry,
     RemoveItem,
     SetField,
-    Spliced,
 )
 from reconciler.core.ledger import Scaffold
-from reconciler.core.yamltext.config import read_config, splice
+from reconciler.core.yamltext.config import Spliced, read_config, splice
 from reconciler.core.yamltext.nodes import place_before
 from reconciler.core.yamltext.spans import Changes
 from reconciler.errors import UnsafeEdit

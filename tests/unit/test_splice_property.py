@@ -15,11 +15,10 @@ from reconciler.core.edits import (
     RemoveEntry,
     RestoreField,
     SetField,
-    Spliced,
 )
 from reconciler.core.ledger import Scaffold
 from reconciler.core.values import Json
-from reconciler.core.yamltext.config import read_config, splice
+from reconciler.core.yamltext.config import Spliced, read_config, splice
 from reconciler.core.yamltext.outcome import identical
 from reconciler.errors import ConfigUnreadable, UnsafeEdit
 from tests.support.searching import trying

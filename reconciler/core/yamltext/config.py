@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.core.edits import (
@@ -24,9 +24,9 @@ from reconciler.core.edits import (
     RemoveEntry,
     RestoreField,
     SetField,
-    Spliced,
 )
 from reconciler.core.ledger import Scaffold
+from reconciler.core.llamaswap.shapes import Place
 from reconciler.core.values import Json
 from reconciler.core.yamltext.compose import compose
 from reconciler.core.yamltext.entries import add_entries, remove_entries
@@ -57,6 +57,26 @@ _EDIT_BY_HAND: Final = "edit this place by hand, then run again"
 
 FieldEdit = SetField | PatchField | RestoreField
 Originals = dict[tuple[str, str], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spliced:
+    """The text after the edits.
+
+    `originals` gives, for each (model, key) that was set or patched, the text that stood in its
+    place (None: the field was missing), fit for a later `RestoreField`. `scaffold` is what is now
+    ours around the entries. `filled` gives, for the place of each null, `[]` or `{}` that an
+    `AddItem` filled, the text that stood there, fit for the `empty` of a later `RemoveItem`;
+    `renamed` for the place of each `RenameKey` the text of the old key, fit for its `written`.
+    `made` are the changes that led here from the text that a person knows.
+    """
+
+    text: bytes
+    originals: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    scaffold: Scaffold = field(default_factory=Scaffold)
+    filled: Mapping[Place, str] = field(default_factory=dict)
+    renamed: Mapping[Place, str] = field(default_factory=dict)
+    made: tuple[Changes, ...] = ()
 
 
 def read_config(data: bytes, path: str) -> ConfigView:
