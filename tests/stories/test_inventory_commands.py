@@ -333,6 +333,8 @@ def test_history_tells_runs_newest_first(two_models: Sandbox) -> None:
     assert "+2" in lines[3]
     assert "-1" in lines[2]
     assert len(two_models.run("history", "--limit", "1").out.splitlines()) == 2
+    two_models.apply()
+    assert "2 in sync  within a minute" in two_models.run("history").out
 
 
 def test_history_of_a_week_at_rest_shows_what_was_applied(two_models: Sandbox) -> None:

@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
@@ -31,6 +31,7 @@ from reconciler.core.sizes import human_bytes
 from reconciler.engine.kept_bytes import kept_digests, missing_bytes
 
 _NONE: Final = "-"
+_MINUTE: Final = timedelta(minutes=1)
 _COLUMNS: Final = (
     Column(head="WHEN"),
     Column(head="OUTCOME"),
@@ -136,7 +137,8 @@ def _row(runs: Sequence[RunReport], generations: Mapping[str, _Known]) -> Sequen
     outcome, changes = report.outcome.value, _changes(report)
     if len(runs) > 1:
         color = outcome_color(report.outcome)
-        over = f"over {human_age(time_of(runs))}"
+        time = time_of(runs)
+        over = f"over {human_age(time)}" if time >= _MINUTE else "within a minute"
         changes = over if changes == _NONE else f"{changes} {over}"
         rest = (Cell(_NONE) for _ in _COLUMNS[3:])
         return (began, Cell(f"{len(runs)} {outcome}", color), Cell(changes), *rest)
