@@ -31,8 +31,9 @@ def prepare_prune(
 def carry_out_prune(folder: ModelsFolder, inventory: Inventory, plan: PrunePlan) -> None:
     """Delete what the plan names. The caller holds the run lock. Raises `ReconcilerError`."""
     _empty((run.run for run in plan.trash), folder, inventory)
-    for item in plan.partials:
-        inventory.forget_digests(folder.delete_leftover(item.name))
+    inventory.forget_digests(
+        [gone for item in plan.partials for gone in folder.delete_leftover(item.name)]
+    )
 
 
 def make_room(plan: Plan, host: Host) -> None:
@@ -61,6 +62,5 @@ def drop_old(host: Host, wanted: Collection[Sha256]) -> None:
 
 
 def _empty(runs: Iterable[str], folder: ModelsFolder, inventory: Inventory) -> None:
-    for run in runs:
-        # Once they are gone: killed in between, some rows stay that nobody asks for.
-        inventory.forget_digests(folder.empty_trash(run))
+    # Once they are gone: killed in between, some rows stay that nobody asks for.
+    inventory.forget_digests([gone for run in runs for gone in folder.empty_trash(run)])

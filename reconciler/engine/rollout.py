@@ -119,7 +119,9 @@ def carry_out(rollout: Rollout, host: Host) -> RolloutResult:
     if rollout.state is RolloutState.FAILED:
         result = go_back(rollout, host)
         return replace(result, downtime_seconds=downtime + result.downtime_seconds)
-    kept = [item for item in rollout.disposals if not _dispose(item, host)]
+    gone: list[FileIdentity] = []
+    kept = [item for item in rollout.disposals if not _dispose(item, host, gone)]
+    host.inventory.forget_digests(gone)
     still_there = {item.path: rollout.ledger_before.files[item.path] for item in kept}
     files = {**rollout.ledger_after.files, **still_there}
     host.inventory.end_rollout(
@@ -317,14 +319,17 @@ def _gate_after(rollout: Rollout, host: Host) -> Gate:
     )
 
 
-def _dispose(disposal: Disposal, host: Host) -> bool:
-    """Take one file away, if it is still the one that was meant; False where that fails."""
+def _dispose(disposal: Disposal, host: Host, gone: list[FileIdentity]) -> bool:
+    """Take one file away, if it is still the one that was meant; False where that fails.
+
+    What is deleted for good is added to `gone`.
+    """
     try:
         found = host.folder.look(disposal.path)
         known = host.digests.find(found[0]) if found else None
         if known is not None and known.sha256 == disposal.sha256:
             if disposal.trash is None:
-                host.inventory.forget_digests(host.folder.delete(disposal.path))
+                gone += host.folder.delete(disposal.path)
             else:
                 host.folder.discard(disposal.path, disposal.trash)
         host.folder.remove_empty_folders(disposal.path)
