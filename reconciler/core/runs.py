@@ -27,6 +27,10 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+# Nothing was to be done, or nothing was meant to be.
+IN_VAIN: Final = frozenset({Outcome.IN_SYNC, Outcome.DECLINED})
+
+
 class SyncMode(StrEnum):
     """How thoroughly a run looked; `sync_mode` decides it."""
 

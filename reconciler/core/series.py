@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from reconciler.core.runs import Outcome, RunReport
+from reconciler.core.runs import IN_VAIN, Outcome, RunReport
 from reconciler.core.sameness import sameness
 
 # With these, what matters is why: another reason is news, though the outcome be the same.
 _TROUBLE: Final = frozenset({Outcome.PARTIAL, Outcome.REFUSED, Outcome.FAILED})
-_IN_VAIN: Final = frozenset({Outcome.IN_SYNC, Outcome.DECLINED}) | _TROUBLE
 
 
 def in_series(
@@ -43,4 +42,4 @@ def time_of(series: Sequence[RunReport]) -> timedelta:
 def _is_in_vain(report: RunReport) -> bool:
     did = report.added or report.updated or report.removed
     moved = report.fetched_bytes or report.reused_bytes or report.downtime_seconds
-    return report.outcome in _IN_VAIN and not did and not moved
+    return report.outcome in IN_VAIN | _TROUBLE and not did and not moved

@@ -17,7 +17,7 @@ from reconciler.cli.watching.post import WatchPost
 from reconciler.cli.watching.repeats import Repeats
 from reconciler.cli.wiring import load_manifest, locked_host
 from reconciler.core.ports.clock import Clock
-from reconciler.core.runs import Outcome
+from reconciler.core.runs import IN_VAIN, Outcome
 from reconciler.engine.listening import Listener
 from reconciler.engine.prepared import Prepared
 from reconciler.engine.run import RunResult, run_once
@@ -93,9 +93,7 @@ class WatchPass:
         report = result.report
         if self._settings.json:
             print(json.dumps(asdict(report)), flush=True)
-        elif self._prints and (
-            report.outcome not in (Outcome.IN_SYNC, Outcome.DECLINED) or report.findings
-        ):
+        elif self._prints and (report.outcome not in IN_VAIN or report.findings):
             kinds = kinds_of_change(result.prepared.plan, result.prepared.ledger)
             style = Style(sys.stdout, no_color=self._settings.no_color)
             self._console.print_once(render_report(report, kinds, style))

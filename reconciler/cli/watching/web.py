@@ -20,7 +20,7 @@ from reconciler.cli.quantities import Address
 from reconciler.cli.settings import Settings
 from reconciler.cli.watching.board import Board
 from reconciler.cli.watching.pulse import Pulse
-from reconciler.core.runs import Outcome, RunReport
+from reconciler.core.runs import IN_VAIN, Outcome, RunReport
 from reconciler.core.watching import Pause, Reason
 from reconciler.errors import ReconcilerError, Refused, UsageError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # A rest ends with a look, which may begin with a pull that a slow remote draws out.
 _OVERDUE_SECONDS: Final = 90.0
 # A watch at rest looks every few minutes: that would soon be all that there is to see.
-_TELLING: Final = frozenset(Outcome) - {Outcome.IN_SYNC, Outcome.DECLINED}
+_TELLING: Final = frozenset(Outcome) - IN_VAIN
 
 
 class WatchWeb:
