@@ -112,13 +112,21 @@ class FolderWatcher:
             there = [folder for folder in spots if _can_be_watched(folder)]
             # Where there are not enough watches, what is edited by hand comes first.
             near = [folder for folder in there if not spots[folder].is_far]
-            if self._only_looks or not (self._watch(there, spots) or self._watch(near, spots)):
+            absent = spots.keys() - there
+            if self._only_looks or not (
+                self._watch(there, spots, absent) or self._watch(near, spots, absent)
+            ):
                 self._unwatched = frozenset(spots)
                 self._show_on()
                 self._again.wait(_SCARCE_SECONDS)
 
-    def _watch(self, folders: Collection[str], spots: Mapping[str, Spot]) -> bool:
-        """Watch until something must be watched anew; says whether that was possible."""
+    def _watch(
+        self, folders: Collection[str], spots: Mapping[str, Spot], absent: Collection[str]
+    ) -> bool:
+        """Watch until something must be watched anew; says whether that was possible.
+
+        `absent` were not there when `folders` were chosen.
+        """
         if not folders:
             return False
         self._unwatched = frozenset(spots.keys() - folders)
@@ -129,7 +137,6 @@ class FolderWatcher:
                 self._again.set()
             self._show_on()
 
-        absent = [folder for folder in self._unwatched if not _can_be_watched(folder)]
         try:
             self._events.watch(folders, spots, until=self._again, is_on=show_on)
         except FileNotFoundError:
